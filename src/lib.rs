@@ -71,12 +71,12 @@
 //! | [`page`] | records as markdown, and back |
 //! | [`pipeline`], [`worker`] | commit batches of the journal; the loop that does it |
 //! | [`audit`], [`recover`], [`verify`], [`status`] | compare the targets with each other; repair them; report |
-//! | [`sync`] | what this home recorded, on a git remote |
 //! | [`query`] | reads a home: lists, shows and finds what was recorded |
 //! | [`revise`] | the front door of what changes a record: amend, retract, restore |
 //! | [`pack`] | chooses what an agent is told unasked, and words it |
 //! | [`adopt`], [`framework`] | takes over a home of the Emergent Learning Framework; reads its tables |
 //! | [`trust`], [`own`] | homes that the user trusts; files of the user |
+//! | [`sync`] | many hosts: what this home and others recorded, on a git remote and back |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
 //! | [`progress`] | progress callbacks |

@@ -153,7 +153,7 @@ fn intent(layout: Layout, number: usize, of: usize) -> Intent {
             file.path = format!("memory/{folder}/{name}");
         }
     }
-    Intent { id, created_at, key: None, record, provenance: Provenance::default(), amended: None, files }
+    Intent { id, created_at, key: None, record, provenance: Provenance::default(), amended: None, files, from: None }
 }
 
 /// Spread over the days before now, not all at one moment of a day.
@@ -165,7 +165,7 @@ fn intent_of_text(folder: &Path, number: usize, of: usize) -> Intent {
     let id = RecordId::new();
     let files = page::files(id, created_at, &request, Level::Day);
     let Request { record, key, provenance } = request;
-    Intent { id, created_at, key, record, provenance, amended: None, files }
+    Intent { id, created_at, key, record, provenance, amended: None, files, from: None }
 }
 
 fn learning(number: usize) -> Learning {

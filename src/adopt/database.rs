@@ -122,8 +122,16 @@ fn probe(index: &Index) -> Result<(Option<String>, Vec<Refusal>), index::Error> 
         let record = sample(kind);
         let id = RecordId::new();
         let (created_at, provenance) = (Timestamp::UNIX_EPOCH, &Provenance::default());
-        let row =
-            RowImage { id, created_at, key: None, record: &record, provenance, amended: None, path: "memory/x.md" };
+        let row = RowImage {
+            id,
+            created_at,
+            key: None,
+            record: &record,
+            provenance,
+            amended: None,
+            path: "memory/x.md",
+            from: None,
+        };
         if let Err(error) = copy.insert(&[row]) {
             refusals.push(Refusal { kind, why: error.source().map_or_else(|| said(&error), said) });
         }

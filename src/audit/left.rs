@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use super::{Collecting, Error, READ_BYTES_MAX};
 use crate::home::Home;
 use crate::model::RecordId;
-use crate::model::path::page_beside;
+use crate::model::path::{is_companion, of_state_file, page_beside};
 use crate::page;
-use crate::target::commits::ReadCommits;
+use crate::target::commits::{CommittedFile, ReadCommits};
 
 impl Collecting {
     /// Finds what is left of retracted records, and gives it their names.
@@ -16,6 +16,19 @@ impl Collecting {
         let Some(history) = history else { return Ok(()) };
         self.find_left_pages(home, history)?;
         self.find_left_logs(home, history)
+    }
+
+    /// Takes a file of a history, unless it is another home's and no store of this one has something of it: that was not imported.
+    pub(super) fn known_file(&mut self, home: &Home, file: &dyn CommittedFile) -> Result<(), Error> {
+        let path = file.path();
+        let is_known = file.is_own()
+            || match of_state_file(path) {
+                Some(id) => self.known.states.contains_key(&id) || self.known.marks.contains_key(&id),
+                // What is hidden here, the trunk may not know of yet.
+                None if is_companion(path) => false,
+                None => self.paths.get(path).is_some_and(|it| !it.ids().any(|id| self.known.is_hidden(id))),
+            };
+        if is_known { self.tree_file(home, file) } else { Ok(()) }
     }
 
     /// Finds pages that a power cut has emptied, and that no store names: the history says whose they were.

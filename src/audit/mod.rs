@@ -299,7 +299,7 @@ impl Collecting {
             if seen % 256 == 0 {
                 progress.at(seen);
             }
-            failed = self.tree_file(home, file).err();
+            failed = self.known_file(home, file).err();
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         failed.map_or(Ok(()), Err)?;

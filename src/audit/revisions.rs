@@ -62,6 +62,11 @@ impl Known {
         self.presence(id) == Some(Presence::Retracted)
     }
 
+    /// Whether the latest state file of `id` says that it was retracted or erased.
+    pub(super) fn is_hidden(&self, id: RecordId) -> bool {
+        self.presence(id).is_some_and(Presence::is_hidden)
+    }
+
     /// What the latest state file of `id` says, if a store has one.
     fn presence(&self, id: RecordId) -> Option<Presence> {
         let (mark, on_disk) = (self.marks.get(&id), self.states.get(&id).and_then(Option::as_ref));

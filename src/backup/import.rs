@@ -17,13 +17,12 @@ use super::Error;
 use super::line::{BadLine, Line, RecordLine, RetractedLine, VERSION};
 use crate::home::Home;
 use crate::journal::{Appender, ENTRY_BYTES_MAX};
-use crate::model::path::{day_of, up_to_id};
-use crate::model::text::visible_line;
+use crate::model::path::day_of;
 use crate::model::{
     Amended, Change, FieldSpec, FileImage, Intent, Level, Op, Origin, Record, RecordId, RecordPath, Request, Revision,
-    check_path, fields_of, limits,
+    limits,
 };
-use crate::page::{self, Presence};
+use crate::page::{self, Presence, check_amended, check_time, is_path_of};
 use crate::record::Redaction;
 use crate::target::index::{Index, Others};
 use crate::target::spread::{self, Planned};
@@ -229,8 +228,8 @@ impl<'h> Importer<'h> {
         {
             return Ok(Err(invalid.into()));
         }
-        if let Err(refused) = check_time("at", at) {
-            return Ok(Err(refused));
+        if let Err(why) = check_time("at", at) {
+            return Ok(Err(Refused(why)));
         }
         let (known, is_hidden) = self.known(id)?;
         match known {
@@ -252,10 +251,10 @@ impl<'h> Importer<'h> {
     fn intent(&self, line: RecordLine) -> Result<Intent, Refused> {
         let RecordLine { id, created_at, key, record, provenance, amended, path, page, log } = line;
         let mut request = Request { record, key, provenance };
-        check_time("created_at", created_at)?;
+        check_time("created_at", created_at).map_err(Refused)?;
         let created_at = Timestamp::from_millisecond(created_at.as_millisecond()).unwrap_or(created_at);
         if let Some(amended) = &amended {
-            check_amended(id, &request.record, amended)?;
+            check_amended(id, &request.record, amended).map_err(Refused)?;
         }
         request.check()?;
         let before = request.clone();
@@ -277,7 +276,7 @@ impl<'h> Importer<'h> {
         };
         let files = files_of(id, created_at, &request, amended.as_ref(), (&path, level), page, log)?;
         let Request { record, key, provenance } = request;
-        Ok(Intent { id, created_at, key, record, provenance, amended, files })
+        Ok(Intent { id, created_at, key, record, provenance, amended, files, from: None })
     }
 
     /// The level of the folders of its day in which a record is placed that brings no path.
@@ -360,40 +359,6 @@ fn files_of(
     files.truncate(if matches!(request.record, Record::Experiment(_)) { 2 } else { 1 });
     files.extend(page::outcome_file(id, created_at, &request.record, amended, &own));
     Ok(files)
-}
-
-/// Whether a record such as this can have its page at `path`: below its kind's folder, and named by its id.
-fn is_path_of(id: RecordId, record: &Record, path: &str) -> bool {
-    let below = path.strip_prefix(record.kind().folder()).is_some_and(|rest| rest.starts_with('/'));
-    let named = up_to_id(path)
-        .is_some_and(|name| [id.short(), id.to_string()].iter().any(|end| name.ends_with(&format!("-{end}"))));
-    let is_page = match record {
-        Record::Experiment(_) => {
-            RecordPath(path).log().is_some() && *RecordPath(path).page() == *path && path.matches('/').count() == 3
-        }
-        _ => path.matches('/').count() <= 9,
-    };
-    check_path(path).is_ok() && below && named && is_page
-}
-
-fn check_time(field: &'static str, at: Timestamp) -> Result<(), Refused> {
-    let is_of_an_age = (0..=253_402_300_799).contains(&at.as_second());
-    is_of_an_age.then_some(()).ok_or_else(|| Refused(format!("{field}: from 1970 to 9999; {at} given")))
-}
-
-fn check_amended(id: RecordId, record: &Record, amended: &Amended) -> Result<(), Refused> {
-    if amended.revision <= Revision::first(id) {
-        return Err(Refused("amended: its revision is not after the record's first".into()));
-    }
-    for (name, revision) in &amended.fields {
-        if !fields_of(record.kind()).any(|spec| spec.name == name) {
-            return Err(Refused(format!("amended: {} has no field {:?}", record.kind(), visible_line(name))));
-        }
-        if *revision > amended.revision {
-            return Err(Refused(format!("amended: {name} is of a revision after the record's")));
-        }
-    }
-    Ok(())
 }
 
 /// The entry of `intent`.

@@ -80,6 +80,14 @@ points! {
     SetAsideBefore,
     /// The file of a record that is retracted is about to be removed; its state file is in place.
     HideBeforeRemove,
+    /// The trunk is merged, and about to be pushed.
+    TrunkBeforePush,
+    /// Git has pushed the trunk, and nothing is noted.
+    TrunkAfterPush,
+    /// What other homes recorded is about to be written to the journal.
+    ImportBeforeAppend,
+    /// It is in the journal, and that is not noted.
+    ImportBeforeMark,
     /// An operation that joins two others is about to be written to the journal.
     ChangeBeforeAppend,
     /// A row is about to be committed to the index.

@@ -10,7 +10,8 @@
 //! | within the fold | the old file, and perhaps a temporary one, which recovery removes |
 //! | by a power cut | an older state of the file, or no file: counts start from zero |
 //!
-//! What an agent was told, and odd files that a hook found, are notes beside the outcome: `HOST note:told`. They count no event.
+//! What an agent was told, odd files that a hook found, and what a call cost ([`super::cost`]) are notes beside the outcome:
+//! `HOST note:told`. They count no event.
 //!
 //! So counts can be a few too low: the hooks in flight when the file was folded, or those before a power cut. No record
 //! depends on them.
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cost::{Call, Costs};
 use super::{Host, Skipped};
 use crate::fs::{self, Dir, Durability};
 use crate::model::layout::{HOOKS_ERROR, HOOKS_TALLY, TEMPORARY};
@@ -143,15 +145,35 @@ pub struct LastError {
 /// # Errors
 /// [`fs::Error`] if the count could not be written. The caller goes on as before.
 pub fn count(private: &Dir, host: Option<Host>, outcome: Outcome) -> Result<(), fs::Error> {
-    count_with(private, host, outcome, None)
+    count_with(private, host, outcome, None, None)
 }
 
-/// As [`count`], with a note beside it.
+/// As [`count`], with a note beside it, and what the call cost: in one write.
 ///
 /// # Errors
 /// As [`count`].
-pub fn count_with(private: &Dir, host: Option<Host>, outcome: Outcome, note: Option<Note>) -> Result<(), fs::Error> {
+pub fn count_with(
+    private: &Dir,
+    host: Option<Host>,
+    outcome: Outcome,
+    note: Option<Note>,
+    call: Option<&Call>,
+) -> Result<(), fs::Error> {
     let host = host.map_or("unknown", Host::name);
+    let note = note.map(|note| format!("{host} {NOTE}{}\n", note.word())).unwrap_or_default();
+    let cost = call.map(|call| format!("{host} {NOTE}{}\n", call.note())).unwrap_or_default();
+    append(private, &format!("{host} {}\n{note}{cost}", outcome.word()))
+}
+
+/// Adds what a call of `host` cost after it was counted.
+///
+/// # Errors
+/// As [`count`].
+pub fn add_cost(private: &Dir, host: Host, call: &Call) -> Result<(), fs::Error> {
+    append(private, &format!("{} {NOTE}{}\n", host.name(), call.note()))
+}
+
+fn append(private: &Dir, lines: &str) -> Result<(), fs::Error> {
     let file = match private.append(HOOKS_TALLY) {
         Err(error) if error.is_not_found() => match private.create_empty(HOOKS_TALLY) {
             Err(error) if error.is_already_there() => private.append(HOOKS_TALLY)?,
@@ -159,8 +181,7 @@ pub fn count_with(private: &Dir, host: Option<Host>, outcome: Outcome, note: Opt
         },
         opened => opened?,
     };
-    let note = note.map(|note| format!("{host} {NOTE}{}\n", note.word())).unwrap_or_default();
-    file.write_once(format!("{host} {}\n{note}", outcome.word()).as_bytes())?;
+    file.write_once(lines.as_bytes())?;
     if file.stat()?.size > BYTES_FOLDED {
         fold(private)?;
     }
@@ -187,7 +208,7 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
     let error = private.content(HOOKS_ERROR, 1 << 16)?;
     let last_error = error.and_then(|text| serde_json::from_slice(&text).ok());
     let mut counts = Counts { last_error, ..Counts::default() };
-    for ((host, outcome), count) in lines(&text) {
+    for ((host, outcome), count) in lines(&text).0 {
         if let Some(note) = outcome.strip_prefix(NOTE) {
             match note {
                 "told" => counts.told += count,
@@ -217,6 +238,14 @@ pub fn counts(private: &Dir) -> Result<Option<Counts>, fs::Error> {
         }
     }
     Ok(Some(counts))
+}
+
+/// What hooks cost in the home whose private folder is `private`.
+///
+/// # Errors
+/// [`fs::Error`] if it cannot be read.
+pub fn costs(private: &Dir) -> Result<Costs, fs::Error> {
+    Ok(private.content(HOOKS_TALLY, BYTES_MAX)?.map(|text| lines(&text).1).unwrap_or_default())
 }
 
 /// Dismisses every lost event. Returns how many there were.
@@ -260,13 +289,15 @@ fn fold(private: &Dir) -> Result<(), fs::Error> {
 fn fold_with(private: &Dir, outcome: impl Fn(&str) -> String) -> Result<(), fs::Error> {
     let Some(text) = private.content(HOOKS_TALLY, BYTES_MAX)? else { return Ok(()) };
     let line = |((host, name), count): ((String, String), u64)| format!("{host} {} {count}\n", outcome(&name));
-    let folded: String = lines(&text).into_iter().map(line).collect();
+    let (counts, costs) = lines(&text);
+    let mut folded: String = counts.into_iter().map(line).collect();
+    costs.folded().notes().for_each(|(host, note)| folded.push_str(&format!("{host} {NOTE}{note}\n")));
     private.replace(HOOKS_TALLY, folded.as_bytes(), &private.folder(TEMPORARY)?, Durability::None)
 }
 
-/// How often each host and outcome is in `text`.
-fn lines(text: &[u8]) -> BTreeMap<(String, String), u64> {
-    let mut counts = BTreeMap::new();
+/// How often each host and outcome is in `text`, and what the calls cost.
+fn lines(text: &[u8]) -> (BTreeMap<(String, String), u64>, Costs) {
+    let (mut counts, mut costs) = (BTreeMap::new(), Costs::default());
     let text = String::from_utf8_lossy(text);
     // A line without an end is being written, or its writer died.
     for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).split('\n') {
@@ -277,12 +308,15 @@ fn lines(text: &[u8]) -> BTreeMap<(String, String), u64> {
             [host, outcome, count] => (host, outcome, count.parse().unwrap_or(0)),
             _ => continue,
         };
+        if outcome.strip_prefix(NOTE).is_some_and(|note| costs.take(host, note, count)) {
+            continue;
+        }
         if count > 0 && counts.len() < LINES_MAX {
             let sum: &mut u64 = counts.entry((host.to_string(), outcome.to_string())).or_default();
             *sum = sum.saturating_add(count);
         }
     }
-    counts
+    (counts, costs)
 }
 
 #[cfg(test)]
@@ -345,12 +379,40 @@ mod tests {
     fn notes_are_no_events() {
         let (_folder, private) = private();
         for note in [None, Some(Note::Told), Some(Note::Told), Some(Note::OddKnown)] {
-            count_with(&private, Some(Host::Claude), Outcome::Recorded, note).expect("counted");
+            count_with(&private, Some(Host::Claude), Outcome::Recorded, note, None).expect("counted");
         }
         fold(&private).expect("folded");
         let counts = counts(&private).expect("readable").expect("hooks ran");
         assert_eq!((counts.seen, counts.recorded, counts.told, counts.odd_known), (4, 4, 2, 1));
         assert_eq!(counts.by_host, BTreeMap::from([("claude".into(), 4)]));
+    }
+
+    #[test]
+    fn what_calls_cost_survives_folding_and_counts_no_event() {
+        let (folder, private) = private();
+        let call = |number: u64, is_rest| Call {
+            at: Timestamp::from_second(1_700_000_000).expect("a time"),
+            session: Some(format!("s{}", number % 7)),
+            us: 1_000,
+            tokens: number % 2,
+            is_rest,
+        };
+        for number in 0..5_000 {
+            let cost = call(number, false);
+            let outcome = Outcome::Skipped(Skipped::Nothing);
+            count_with(&private, Some(Host::Claude), outcome, None, Some(&cost)).expect("counted");
+        }
+        add_cost(&private, Host::Claude, &call(1, true)).expect("counted");
+        let size = std::fs::metadata(folder.path().join(HOOKS_TALLY)).expect("it is there").len();
+        assert!(size <= BYTES_FOLDED, "{size} bytes");
+        let costs = costs(&private).expect("readable");
+        let sum = |of: fn(&super::super::cost::Cost) -> u64| costs.0.values().map(of).sum::<u64>();
+        assert_eq!(
+            (costs.0.len(), sum(|it| it.calls), sum(|it| it.us), sum(|it| it.tokens)),
+            (7, 5_000, 5_001_000, 2_501)
+        );
+        let counts = counts(&private).expect("readable").expect("hooks ran");
+        assert_eq!((counts.seen, counts.by_host.len()), (5_000, 1));
     }
 
     #[test]

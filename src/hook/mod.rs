@@ -19,6 +19,7 @@ pub mod answer;
 mod checkout;
 mod compose;
 mod context;
+pub mod cost;
 pub mod count;
 mod echo;
 mod event;

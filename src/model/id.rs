@@ -63,6 +63,29 @@ impl FromStr for RecordId {
     }
 }
 
+/// Another home that recorded something; `None` if it is not known which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherHome(pub Option<HomeId>);
+
+impl OtherHome {
+    /// Where a record came from, in words for people and agents: no home has a name that is known to be its own.
+    pub fn says(self) -> String {
+        match self.0 {
+            Some(home) => format!("from home {:08x}", home.0.as_u128() as u32),
+            None => "from another home".to_owned(),
+        }
+    }
+}
+
+impl Serialize for OtherHome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(home) => serializer.collect_str(&home),
+            None => serializer.serialize_str("unknown"),
+        }
+    }
+}
+
 /// Names a home for ever. A copy of the home's files has the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

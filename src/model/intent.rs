@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::{Amended, Provenance, Record, RecordId, RecordPath, Request, Revision};
+use super::{Amended, HomeId, Provenance, Record, RecordId, RecordPath, Request, Revision};
 
 /// One file of a record, as it will be on disk and in git.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,22 @@ pub struct Intent {
     pub amended: Option<Amended>,
     /// Its files; the first is the record's own page.
     pub files: Vec<FileImage>,
+    /// Where it came from, if another home recorded it. Its history is not this home's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<Source>>,
+}
+
+/// Where a record of another home came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The other home; `None` if its commits do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<HomeId>,
+    /// The lane on which it brought the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<Uuid>,
+    /// The commit of the trunk in which it was found.
+    pub commit: String,
 }
 
 impl Intent {
@@ -73,6 +90,7 @@ mod tests {
             provenance: Provenance { project: Some("x/y".into()), ..Provenance::default() },
             amended: None,
             files: Vec::new(),
+            from: Some(Box::new(Source { home: Some(HomeId::default()), lane: None, commit: "c".into() })),
         };
         let line = serde_json::to_vec(&intent).expect("an intent is made of strings and numbers");
         assert_eq!(serde_json::from_slice::<Intent>(&line).expect("it was just written"), intent);

@@ -31,8 +31,8 @@ mod verdict;
 
 pub use confidence::Confidence;
 pub use field::{FIELDS, Field, FieldSpec, Invalid, KEY, PROVENANCE, Shape, body_of, fields_of, limits};
-pub use id::{HomeId, JournalId, RecordId};
-pub use intent::{FileImage, Intent};
+pub use id::{HomeId, JournalId, OtherHome, RecordId};
+pub use intent::{FileImage, Intent, Source};
 pub use kind::Kind;
 pub use op::{Amended, Amendment, Change, Op, ParseRevisionError, Revision, UnknownOp};
 pub use outcome::ExperimentResult;

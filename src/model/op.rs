@@ -328,6 +328,7 @@ mod tests {
             provenance: Provenance::default(),
             amended: None,
             files: vec![FileImage { path: "memory/failures/x.md".into(), text: "x".into() }],
+            from: None,
         }
     }
 

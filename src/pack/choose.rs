@@ -21,7 +21,7 @@ use super::may_tell::{As, NOTED_MAX, Scope, Withheld, may_tell, weeks};
 use super::same::{self, Same};
 use super::write::{Room, plain_name, span};
 use super::{Ask, Depth, Entry, LeftOut, Pack, Prompt, Section, place, prompt};
-use crate::model::{Kind, Origin, Provenance, Record, RecordId};
+use crate::model::{Kind, Origin, OtherHome, Provenance, Record, RecordId};
 use crate::query::{self, Brief, Briefs, CameAgain, Error, Hit, View, came_again, judged_together, newest_again};
 use crate::rules::{Rule, Standing, State, standing};
 use crate::search::{self, Filter};
@@ -281,7 +281,8 @@ impl Choice<'_> {
             As::Noted | As::Fact => Section::Noted,
         };
         let (factor, said) = self.factor(brief.id, brief.created_at);
-        let about = [plain_name(domain(&brief.record)).to_owned(), date(brief.created_at), brief.id.short()];
+        let about =
+            [plain_name(domain(&brief.record)).to_owned(), date(brief.created_at), elsewhere(brief), brief.id.short()];
         let about = about.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ");
         let line = format!("- {} ({about})", span(brief.record.headline()));
         let why = format!("{}: confidence {confidence:.2}, {said}", origin(brief));
@@ -356,7 +357,9 @@ impl Choice<'_> {
             } else {
                 let (weight, said) = self.factor(brief.id, brief.created_at);
                 let title = brief.record.headline().to_owned();
-                let about = format!("begun {}, {}", date(brief.created_at), brief.id.short());
+                let from = Some(elsewhere(brief)).filter(|from| !from.is_empty()).map(|from| format!("{from}, "));
+                let about =
+                    format!("begun {}, {}{}", date(brief.created_at), from.unwrap_or_default(), brief.id.short());
                 let line = format!("- {} ({about})", span(brief.record.headline()));
                 let why = format!("an experiment that has not ended: {said}");
                 self.add(
@@ -443,6 +446,11 @@ const fn share(section: Section) -> f64 {
 
 fn crowded_out(entry: &Entry, why: &'static str) -> LeftOut {
     LeftOut { id: entry.id, title: entry.title.clone(), why }
+}
+
+/// The home that recorded `brief`, if that is another one; else empty.
+fn elsewhere(brief: &Brief) -> String {
+    brief.from.map(OtherHome::says).unwrap_or_default()
 }
 
 fn origin(brief: &Brief) -> &'static str {

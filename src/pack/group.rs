@@ -117,10 +117,13 @@ impl<'b> Group<'b> {
             (times, 1) => format!("{times} times, "),
             (times, sessions) => format!("{times} times in {sessions} sessions, "),
         };
-        line.push_str(&format!(" ({times}{between}{}, {})", on_host(last, host), last.id.short()));
+        let from = from_home(last);
+        line.push_str(&format!(" ({times}{between}{}{from}, {})", on_host(last, host), last.id.short()));
         if let Some(newest) = self.followed.first() {
             let (at, id) = (date(newest.created_at), newest.id.short());
-            line.push_str(&format!("; {} ({at}, {id})", self.what_followed(newest)));
+            // The steps of several are told together.
+            let from = self.followed.iter().map(|it| from_home(it)).find(|from| !from.is_empty()).unwrap_or_default();
+            line.push_str(&format!("; {} ({at}{from}, {id})", self.what_followed(newest)));
         }
         line
     }
@@ -149,6 +152,11 @@ fn on_host(brief: &Brief, own: Option<&str>) -> String {
         Some(host) if plain_name(host).is_empty() => ", on another machine".to_owned(),
         Some(host) => format!(", on {host}"),
     }
+}
+
+/// Which home recorded it, if that is another one.
+fn from_home(brief: &Brief) -> String {
+    brief.from.map(|from| format!(", {}", from.says())).unwrap_or_default()
 }
 
 /// Whether a hook's title is a command and how it ended, and not what a tool put out.

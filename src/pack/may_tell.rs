@@ -8,12 +8,14 @@
 //! | a golden rule of this project | always |
 //! | a golden rule of another project, or of none | if it is general (its domain is `general`, or it has no project), or promoted for all projects |
 //! | a rule that a person wrote | in its project |
-//! | a rule by an agent or a hook | in its project, not on its first day, not of another host; at most [`NOTED_MAX`] |
+//! | a rule by an agent or a hook | in its project, not on its first day, not of another host or home; at most [`NOTED_MAX`] |
 //! | a rule of an import, or of unknown origin | never, unless it is golden |
 //! | a rule that is doubtful or dormant | never, unless it is golden |
 //! | a rule that is retired | never |
 //! | a failure, a success, an experiment | in its project, as what happened |
 //! | an observation | never |
+//!
+//! A line about a record of another home names that home.
 //!
 //! In a [new place](Scope::is_known_place) of a known project only golden rules are told. Nothing here depends on the clock:
 //! a rule's first day is over when the project has a record of a later day.
@@ -109,7 +111,7 @@ impl Withheld {
 /// # Errors
 /// Why it may not.
 pub fn may_tell(brief: &Brief, state: State, is_everywhere: bool, scope: &Scope<'_>) -> Result<As, Withheld> {
-    let Brief { created_at, record, provenance, .. } = brief;
+    let Brief { created_at, record, provenance, from, .. } = brief;
     let is_here = provenance.project.is_some() && provenance.project.as_deref() == scope.project;
     match state {
         State::Golden if is_here || is_everywhere || is_general(record, provenance) => return Ok(As::Golden),
@@ -126,6 +128,7 @@ pub fn may_tell(brief: &Brief, state: State, is_everywhere: bool, scope: &Scope<
         Kind::Failure | Kind::Success | Kind::Experiment => Ok(As::Fact),
         Kind::Heuristic => match provenance.origin {
             Some(Origin::Person) => Ok(As::Rule),
+            Some(Origin::Agent | Origin::Hook) if from.is_some() => Err(Withheld::OtherHost),
             Some(Origin::Agent | Origin::Hook) => noted(*created_at, provenance, scope),
             Some(Origin::Import) | None => Err(Withheld::Unconfirmed),
         },
@@ -183,7 +186,14 @@ mod tests {
     fn brief(record: Record, origin: Option<Origin>) -> Brief {
         let provenance = Provenance { project: Some("h/p".into()), origin, ..Provenance::default() };
         let id = RecordId(uuid::Uuid::from_u128(1));
-        Brief { id, created_at: at("2026-03-04T23:00:00Z"), state: search::State::Active, record, provenance }
+        Brief {
+            id,
+            created_at: at("2026-03-04T23:00:00Z"),
+            state: search::State::Active,
+            record,
+            provenance,
+            from: None,
+        }
     }
 
     fn rule(origin: Option<Origin>) -> Brief {

@@ -61,6 +61,7 @@ mod tests {
             state: State::Active,
             record: Record::Failure(Learning::default()),
             provenance: Provenance { cwd: text(cwd), session: text(session), ..Provenance::default() },
+            from: None,
         }
     }
 

@@ -35,6 +35,7 @@
 
 mod domain;
 mod edit;
+mod outside;
 mod read;
 mod resolve;
 mod revise;
@@ -50,6 +51,7 @@ use crate::model::{Amended, RecordId, Request, Revision};
 
 pub use domain::{PageEntry, domain_page, is_rendered, is_unedited};
 pub use edit::{By, NotTaken, edited, is_contained, is_plain, is_same_but_heading, is_same_but_revision};
+pub(crate) use outside::{check_amended, check_time, is_path_of};
 pub(crate) use read::front_and_rest;
 pub use read::{id_of, later_revision_of, parse};
 pub use resolve::{Current, Resolution, resolve};

@@ -17,6 +17,7 @@
 //! | amend, based on a later revision of the content | a hidden record | void as well |
 //! | amend, not knowing its last retraction | a record whose restoration is later | void, as before that restoration |
 //! | amend | of each of its fields a later value | late: nothing |
+//! | amend | the same value of each field, at an earlier revision | applied as it is: only the revision differs |
 //! | amend | later values of other fields | merged: of each field, the later value |
 //! | any other | | applied as it is |
 //!
@@ -129,6 +130,8 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     let kept = ours.iter().any(|(name, revision)| is_later(of_theirs, name, revision));
     let latest = latest.max(known.map_or(latest, |state| state.revision));
     match (taken.is_empty(), kept) {
+        // Joined elsewhere from the same amendments, in another order: only the revision is another.
+        (true, false) if change.revision > latest && theirs.record == request.record => return Resolution::Apply,
         (true, _) => return Resolution::Late,
         // It came, or came again, after a later restoration: it was raced by the retraction before that.
         _ if known.is_some_and(|state| state.revision > change.revision)
@@ -154,7 +157,8 @@ fn amend(amendment: &Amendment, current: &Current, state: Option<Option<StateFil
     let text = amended_page(*id, *created_at, &request, &amended);
     let files = vec![FileImage { path: path.clone(), text }];
     let (key, provenance) = (request.key, request.provenance);
-    let record = Intent { id: *id, created_at: *created_at, key, record, provenance, amended: Some(amended), files };
+    let record =
+        Intent { id: *id, created_at: *created_at, key, record, provenance, amended: Some(amended), files, from: None };
     Resolution::Append(Box::new(Op::Amend(Box::new(Amendment { change, record }))))
 }
 
@@ -250,6 +254,7 @@ mod tests {
             provenance: Provenance::default(),
             amended: Some(amended),
             files: vec![FileImage { path: "p.md".into(), text }],
+            from: None,
         };
         Op::Amend(Box::new(Amendment { change: change(revision), record }))
     }

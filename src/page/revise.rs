@@ -85,7 +85,7 @@ impl Amendable {
             Change { of: *id, revision: amended.revision, base: *latest, at, path: Some(path.clone()), because };
         let files = vec![FileImage { path, text }];
         let (id, created_at, amended) = (*id, *created_at, Some(amended));
-        let record = Intent { id, created_at, key, record, provenance, amended, files };
+        let record = Intent { id, created_at, key, record, provenance, amended, files, from: None };
         Op::Amend(Box::new(Amendment { change, record }))
     }
 }

@@ -409,6 +409,7 @@ impl Pipeline<'_> {
             provenance: &request.provenance,
             amended: amended.as_ref(),
             path,
+            from: None,
         };
         self.change_rows(rows, |rows| rows.unhide(&state, &row))?;
         if let Some(amended) = amended {
@@ -416,7 +417,7 @@ impl Pipeline<'_> {
             let change = Change { revision: amended.revision, ..change.clone() };
             let (Request { record, key, provenance }, files) = (request, changes.files.clone());
             let (id, amended) = (change.of, Some(amended));
-            let record = Intent { id, created_at, key, record, provenance, amended, files };
+            let record = Intent { id, created_at, key, record, provenance, amended, files, from: None };
             let amendment = Amendment { change, record };
             self.change_rows(rows, |rows| rows.amend(&amendment))?;
         }

@@ -48,7 +48,7 @@ impl Pipeline<'_> {
             None => None,
         };
         let page = page.filter(|(_, bytes)| page::id_of(bytes) == Some(of));
-        let state = self.commits.read(&state_file(of))?;
+        let state = self.commits.read_state(of, page.as_ref().map(|(path, _)| path.as_str()))?;
         let known = state.as_ref().and_then(|bytes| StateFile::parse(of, bytes));
         let is_earlier = known.is_some_and(|it| it.state == Presence::Restored && op.revision() < it.revision);
         let mut retraction = None;

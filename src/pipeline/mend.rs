@@ -11,7 +11,7 @@ use crate::audit::{self, Audit, Stores, audit};
 use crate::fs::{self, Point, crash, place};
 use crate::journal::Appender;
 use crate::model::layout::{QUARANTINE, TEMPORARY};
-use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request};
+use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request, Source};
 use crate::progress::Progress;
 use crate::target::index::{self, Known, RowImage};
 use crate::target::pages::Pages;
@@ -143,6 +143,15 @@ impl Pipeline<'_> {
     /// [`Error::History`].
     pub fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
         Ok(self.commits.removed_by(paths)?)
+    }
+
+    /// Where the record `id`, whose page is at `path`, came from, if that is another home: then it is not committed here.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::History`].
+    pub fn source_of(&self, id: RecordId, path: &str) -> Result<Option<Box<Source>>, Error> {
+        let is_elsewhere = self.rows.is_of_others(id)? || !self.commits.of_others(&[path])?.is_empty();
+        Ok(is_elsewhere.then(|| Box::new(Source { home: None, lane: None, commit: String::new() })))
     }
 
     /// Those of `paths` that are not of this home alone (`ReadCommits::changed_elsewhere`).

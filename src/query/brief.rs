@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::judged::is_promoted;
 use super::list::accepts;
 use super::{Error, Recorded, View};
-use crate::model::{Field, Kind, Provenance, Record, RecordId};
+use crate::model::{Field, Kind, OtherHome, Provenance, Record, RecordId};
 use crate::search::{self, Filter, Located, Order, State};
 use crate::target::index::{Document, Documents, Facts};
 
@@ -41,6 +41,8 @@ pub struct Brief {
     pub record: Record,
     /// Where it comes from.
     pub provenance: Provenance,
+    /// The home that recorded it, if that is another one.
+    pub from: Option<OtherHome>,
 }
 
 impl Brief {
@@ -50,9 +52,9 @@ impl Brief {
     }
 
     fn of_document(document: Document) -> Brief {
-        let Document { id, created_at, record, provenance, golden, .. } = document;
+        let Document { id, created_at, record, provenance, from, golden, .. } = document;
         let state = if golden { State::Golden } else { State::Active };
-        Brief { id, created_at, state, record, provenance }
+        Brief { id, created_at, state, record, provenance, from }
     }
 
     fn facts(&self) -> Facts {
@@ -76,8 +78,8 @@ impl Brief {
 
 impl From<Recorded> for Brief {
     fn from(recorded: Recorded) -> Brief {
-        let Recorded { id, created_at, state, request, .. } = recorded;
-        Brief { id, created_at, state, record: request.record, provenance: request.provenance }
+        let Recorded { id, created_at, state, from, request, .. } = recorded;
+        Brief { id, created_at, state, record: request.record, provenance: request.provenance, from }
     }
 }
 

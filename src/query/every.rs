@@ -1,14 +1,16 @@
-//! Every record of a home at one moment, one by one: for an export.
+//! Every record of a home at one moment, one by one: for an export, or what filters look at of each, for a report.
 //!
 //! The view's index is read in one transaction, and the journal's pending operations are applied to each record. So all
 //! records are as they were when the view was opened, whatever is recorded and applied meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
 
 use crate::model::{Kind, Record, RecordId};
 use crate::page::{Presence, StateFile};
 use crate::progress::Progress;
 use crate::search::Filter;
+use crate::target::index::Facts;
 
 use super::list::{accepts, facts_of};
 use super::{Error, Recorded, Seen, States, View};
@@ -29,9 +31,48 @@ impl Wanted<'_> {
     }
 
     fn accepts(&self, recorded: &Recorded) -> bool {
-        let facts = facts_of(recorded);
-        accepts(self.filter, &facts) && self.states.is_none_or(|states| states.accepts(facts.id, facts.is_golden))
+        self.accepts_facts(&facts_of(recorded))
     }
+
+    fn accepts_facts(&self, facts: &Facts) -> bool {
+        accepts(self.filter, facts) && self.states.is_none_or(|states| states.accepts(facts.id, facts.is_golden))
+    }
+}
+
+/// Calls `take` with the facts of every record of `view` that `wanted` accepts, in no order. No record is read whole, unless something
+/// is pending of it. Returns whether there is an index: without one, nothing is read.
+///
+/// # Errors
+/// [`Error::Index`].
+pub fn each_facts(view: &View<'_>, wanted: Wanted<'_>, mut take: impl FnMut(&Facts)) -> Result<bool, Error> {
+    let Some(index) = &view.index else { return Ok(false) };
+    let (mut with_row, mut others) = (HashSet::new(), Vec::new());
+    index.for_each_facts(|facts| {
+        match () {
+            () if !facts.has_row => others.push(facts.id),
+            () if view.pending.changes(facts.id) => {}
+            () => {
+                if view.pending.has(facts.id) {
+                    with_row.insert(facts.id);
+                }
+                if wanted.accepts_facts(&facts) {
+                    take(&facts);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    others.retain(|id| !view.pending.has(*id));
+    others.extend(view.pending.ids().filter(|id| !with_row.contains(id)));
+    for id in others {
+        if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
+            let facts = facts_of(&recorded);
+            if wanted.accepts_facts(&facts) {
+                take(&facts);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Calls `take` for every record of `view` that `wanted` accepts, and every verdict on one of these, in the order of their ids; those

@@ -261,6 +261,7 @@ impl OfRecord {
             if let Some(stored) = stored {
                 (recorded.row_id, recorded.state, recorded.updated_at) =
                     (stored.row_id, stored.state, stored.updated_at);
+                recorded.from = stored.from;
             }
             recorded.updated_at = at.unwrap_or(recorded.updated_at);
             Some(recorded)

@@ -439,6 +439,7 @@ mod tests {
             created_at: at,
             updated_at: at,
             amended: None,
+            from: None,
             state: State::Active,
             path: "p.md".into(),
             row_id: None,

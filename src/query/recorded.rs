@@ -8,8 +8,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Amended, ExperimentResult, Field, Intent, Kind, Level, PROVENANCE, Provenance, Record, RecordId, RecordPath,
-    Request, Revision, Severity, Shape, fields_of,
+    Amended, ExperimentResult, Field, Intent, Kind, Level, OtherHome, PROVENANCE, Provenance, Record, RecordId,
+    RecordPath, Request, Revision, Severity, Shape, fields_of,
 };
 use crate::page::{self, Parsed};
 use crate::search::State;
@@ -31,6 +31,8 @@ pub struct Recorded {
     pub updated_at: Timestamp,
     /// Its amendments; `None` if it is as first recorded.
     pub amended: Option<Amended>,
+    /// The home that recorded it, if that is another one.
+    pub from: Option<OtherHome>,
     /// Its state.
     pub state: State,
     /// Its page, or its folder if it is an experiment; relative to the home.
@@ -44,7 +46,7 @@ pub struct Recorded {
 impl Recorded {
     /// The record in the row `stored`.
     pub(super) fn of_row(stored: Stored) -> Recorded {
-        let Stored { known, request, amended, updated_at, is_golden, .. } = stored;
+        let Stored { known, request, amended, updated_at, from, is_golden, .. } = stored;
         // A row keeps whole seconds. The amendments' ids have the milliseconds.
         let amended_at = amended.as_ref().and_then(page::amended_at);
         let is_in = |second: Timestamp| amended_at.filter(|at| at.as_second() == second.as_second());
@@ -55,6 +57,7 @@ impl Recorded {
             created_at: known.created_at,
             updated_at: updated_at.max(known.created_at),
             amended,
+            from,
             state: if is_golden { State::Golden } else { State::Active },
             path: known.path,
             row_id: known.row_id,
@@ -69,6 +72,7 @@ impl Recorded {
             created_at: intent.created_at,
             updated_at: changed_at(intent.created_at, intent.amended.as_ref()),
             amended: intent.amended.clone(),
+            from: intent.from.as_ref().map(|from| OtherHome(from.home)),
             state: State::Active,
             path: intent.path().to_owned(),
             row_id: None,
@@ -84,7 +88,7 @@ impl Recorded {
         let path = RecordPath(path).shown().to_owned();
         let state = State::Active;
         let request = request?;
-        Some(Recorded { id, created_at, updated_at, amended, state, path, row_id: None, request })
+        Some(Recorded { id, created_at, updated_at, amended, from: None, state, path, row_id: None, request })
     }
 
     /// Every byte of its page, as its fields say.
@@ -183,6 +187,9 @@ impl Serialize for Recorded {
         map.serialize_entry("updated_at", &format!("{:.3}", self.updated_at))?;
         map.serialize_entry("revision", &self.revision())?;
         map.serialize_entry("state", self.state_name())?;
+        if let Some(from) = &self.from {
+            map.serialize_entry("from", from)?;
+        }
         if let Some(key) = &self.request.key {
             map.serialize_entry("key", key)?;
         }
@@ -208,6 +215,7 @@ mod tests {
             created_at: at,
             updated_at: at,
             amended: None,
+            from: None,
             state: State::Active,
             path: "memory/x.md".into(),
             row_id: Some(3),

@@ -197,7 +197,7 @@ pub(super) fn intent_of(
         let name = path.strip_prefix(above).map_or(path, |name| name.trim_start_matches('/'));
         if keyed.is_some() || folder.find(name)?.is_none() {
             let Request { record, key, provenance } = request;
-            return Ok(Intent { id, created_at, key, record, provenance, amended: None, files });
+            return Ok(Intent { id, created_at, key, record, provenance, amended: None, files, from: None });
         }
     }
 }

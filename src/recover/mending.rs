@@ -105,7 +105,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         let Some(Parsed { created_at, request: Some(request), .. }) = parsed else { return Ok(false) };
         let Request { record, key, provenance } = &request;
         let path = RecordPath(&finding.path).shown();
-        let row = RowImage { id, created_at, key: key.as_deref(), record, provenance, amended: amended.as_ref(), path };
+        let (key, amended) = (key.as_deref(), amended.as_ref());
+        let row = RowImage { id, created_at, key, record, provenance, amended, path, from: None };
         match self.pipeline.revive_row(&row)? {
             None => return Ok(false),
             Some(Some(copy)) => {
@@ -193,7 +194,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
         let files = vec![FileImage { path: finding.path.clone(), text }];
         let Request { record, key, provenance } = request;
-        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files, from: None };
         self.amendment(finding, record, Revision::first(id))
     }
 
@@ -285,7 +286,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         }
         let outcome = page::outcome_file(id, created_at, &record, amended.as_ref(), &finding.path);
         files.extend(outcome.filter(|it| files.iter().all(|file| file.path != it.path)));
-        self.again(Intent { id, created_at, key, record, provenance, amended, files })
+        let from = self.pipeline.source_of(id, &finding.path)?;
+        self.again(Intent { id, created_at, key, record, provenance, amended, files, from })
     }
 
     /// Who `request` is by, which the page of `finding` holds. What the index has is as it was recorded.
@@ -330,7 +332,8 @@ impl<'m, 'h> Mending<'m, 'h> {
         let (id, created_at) = (known.id, known.created_at);
         files.extend(page::outcome_file(id, created_at, &request.record, amended.as_ref(), &finding.path));
         let Request { record, key, provenance } = request;
-        self.again(Intent { id, created_at, key, record, provenance, amended, files })
+        let from = self.pipeline.source_of(id, &finding.path)?;
+        self.again(Intent { id, created_at, key, record, provenance, amended, files, from })
     }
 
     /// Repeats the amendment that only the row of a record has. A row does not hold every field: the others are as in
@@ -350,7 +353,7 @@ impl<'m, 'h> Mending<'m, 'h> {
         let files = vec![FileImage { path: finding.path.clone(), text }];
         let Request { record, key, provenance } = request;
         let base = base.unwrap_or(Revision::first(id));
-        self.amendment(finding, Intent { id, created_at, key, record, provenance, amended, files }, base)
+        self.amendment(finding, Intent { id, created_at, key, record, provenance, amended, files, from: None }, base)
     }
 
     /// Appends the amendment to `record`, which was made from the revision `base`. If the history lacks it, and has a

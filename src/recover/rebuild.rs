@@ -9,6 +9,7 @@
 //! | before it is filled | an index that is empty, or marked as unfinished | the next run starts over |
 //! | while it is filled | some of the rows, and the index marked as unfinished | the same |
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -21,7 +22,7 @@ use crate::fs::{self, Point, crash};
 use crate::home;
 use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL, split};
 use crate::model::path::of_state_file;
-use crate::model::{Origin, RecordId, RecordPath, Request};
+use crate::model::{Origin, RecordId, RecordPath, Request, Source};
 use crate::page::{self, Parsed, StateFile};
 use crate::pipeline::{Pipeline, Progress};
 use crate::target::index::{Index, RowImage};
@@ -159,6 +160,10 @@ fn insert(
             records.push((*created_at, *id, request, amended, RecordPath(path).shown()));
         }
     }
+    let paths: Vec<Cow<'_, str>> = records.iter().map(|(.., path)| RecordPath(path).page()).collect();
+    let paths: Vec<&str> = paths.iter().map(|path| &**path).collect();
+    let of_others = stores.history.map(|history| history.of_others(&paths)).transpose()?.unwrap_or_default();
+    let other_home = Source { home: None, lane: None, commit: String::new() };
     let mut rows = Vec::with_capacity(records.len());
     for (created_at, id, Request { record, key, provenance }, amended, path) in &records {
         let key = key.as_deref();
@@ -170,6 +175,7 @@ fn insert(
             provenance,
             amended: amended.as_ref(),
             path,
+            from: of_others.contains(&*RecordPath(path).page()).then_some(&other_home),
         });
     }
     // What an adopted table refuses is parked during the audit.

@@ -174,6 +174,11 @@ pub(super) fn open_in(content: &[u8], since: Timestamp, calls: usize) -> Vec<Not
     noted
 }
 
+/// The entries of `content` that open a failure or tell something, in order.
+pub(super) fn failures_in(content: &[u8]) -> impl Iterator<Item = Noted> {
+    lines(content).filter(|line| matches!(name_of(line), Some("opened" | "told"))).filter_map(Noted::of_line)
+}
+
 /// All keys that are told in `content`.
 pub(super) fn told_in(content: &[u8]) -> impl Iterator<Item = String> {
     lines(content).filter(|line| name_of(line) == Some("told")).filter_map(key_of)

@@ -28,6 +28,7 @@
 
 mod code;
 mod entry;
+mod failures;
 
 use std::time::{Duration, SystemTime};
 
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub use code::{code_of, note_code, session_of};
 pub use entry::{Closed, Entry, Noted, Opened, Step, Told};
+pub use failures::{ToldFailures, told_failures};
 
 use crate::fs::{self, File};
 use crate::home::Home;

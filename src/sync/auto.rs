@@ -18,7 +18,7 @@ use crate::target::history::History;
 use super::push::{Asked, Pushed};
 use super::schedule::{Due, Schedule};
 use super::store::SyncState;
-use super::{Class, Error, Options, Session};
+use super::{Class, Combined, Error, Options, Session};
 
 /// So many commits can be told of while git runs; more of them say nothing new.
 const TOLD_MAX: usize = 4;
@@ -136,8 +136,15 @@ impl Running {
         // A first push of a large home takes many calls, each with a limit of its own.
         let until = Instant::now() + self.options.timeout.saturating_mul(60);
         let mut session = Session::open(&home, &self.options, until, &self.stop)?;
-        let asked = Asked { compare: due == Due::Look, ..Asked::default() };
-        session.push(asked, &mut done)?;
-        Ok(done)
+        let is_look = due == Due::Look;
+        let asked = Asked { compare: is_look, combine: is_look, ..Asked::default() };
+        let mut combined = Combined::default();
+        let synced = session.sync(asked, &mut done, &mut combined);
+        let imported = &combined.imported;
+        if combined.merged + combined.folded + imported.records + imported.changes + imported.left_out > 0 {
+            let (merged, folded, left_out) = (combined.merged, combined.folded, imported.left_out);
+            tracing::info!(merged, folded, records = imported.records, changes = imported.changes, left_out, "synced");
+        }
+        synced.map(|()| done)
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! ```text
 //! home's branch ──projection──▶ own lane in sync.git ──push, with a lease──▶ remote: one reference of our own
+//!
+//! lanes of all homes ──merge──▶ trunk ──import──▶ journal ──▶ files, rows
+//!         ▲                       │
+//!         └─────────fold──────────┘   a lane goes once the trunk has it
 //! ```
 //!
 //! 1. Each home writes one reference of its own on the remote, its **lane**. No other home moves it forward, so a push needs no
@@ -26,9 +30,14 @@
 
 mod answer;
 mod auto;
+mod combine;
 mod compare;
 mod error;
+pub mod fold;
 pub mod git;
+pub mod import;
+pub mod merge;
+pub mod message;
 mod project;
 mod push;
 pub mod remote;
@@ -36,7 +45,11 @@ mod schedule;
 mod session;
 mod standing;
 pub mod store;
+pub mod tree;
 mod url;
+
+#[cfg(test)]
+mod model;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +59,7 @@ use crate::redact::Redactor;
 use crate::target::history::HistoryOptions;
 
 pub use auto::Auto;
+pub use combine::Combined;
 pub use error::{Class, Error};
 pub use project::Preview;
 pub use push::{Asked, Pushed};
@@ -79,6 +93,10 @@ pub struct Options {
     pub look_every: Duration,
     /// Finds secrets; records with secrets are held. `None` if they are pushed all the same.
     pub secrets: Option<Arc<Redactor>>,
+    /// Whether this home merges lanes into the trunk.
+    pub merge: bool,
+    /// Which records of other homes are imported.
+    pub import: import::Options,
     /// Whether a remote that everybody can read is accepted.
     pub public: bool,
     /// How long one call of git may take.
@@ -99,6 +117,8 @@ impl Default for Options {
             push_age: Duration::from_secs(30),
             look_every: Duration::from_secs(300),
             secrets: None,
+            merge: true,
+            import: import::Options::default(),
             public: false,
             timeout: Duration::from_secs(60),
             alert: Duration::from_secs(24 * 3600),

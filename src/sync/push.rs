@@ -37,6 +37,8 @@ pub struct Asked {
     pub retry_held: bool,
     /// Whether the remote's lane is compared though nothing is new.
     pub compare: bool,
+    /// Whether lanes are merged and what others recorded is imported, once this home's lane is pushed.
+    pub combine: bool,
 }
 
 /// What a push has done, also if it ended with an error.
@@ -92,7 +94,7 @@ impl Session<'_> {
     }
 
     /// Notes why a sync failed, or that it did not.
-    fn note(&mut self, error: Option<&Error>) -> Result<(), Error> {
+    pub(super) fn note(&mut self, error: Option<&Error>) -> Result<(), Error> {
         let attempts = self.store.state().error.as_ref().map_or(0, |failed| failed.attempts);
         let failed = error.map(|error| super::store::Failed {
             class: error.class(),

@@ -236,6 +236,15 @@ pub struct Where {
     pub why: Option<String>,
 }
 
+/// Where a page is that this home's history lacks: another home's is on the trunk.
+fn of_another_home(repository: &git2::Repository, path: &str) -> Result<Option<Where>, Error> {
+    let Some(trunk) = target(repository, TRUNK)? else { return Ok(None) };
+    let is_there = file_at(repository, repository.find_commit(trunk)?.tree_id(), path)?.is_some();
+    let state = Place::Acknowledged;
+    let trunk_commit = Some(trunk.to_string());
+    Ok(is_there.then_some(Where { state, lane_commit: None, trunk_commit, as_of: None, why: None }))
+}
+
 /// Where the record with the page `path` is on the remote of `home`.
 ///
 /// # Errors
@@ -253,7 +262,8 @@ pub fn where_is(home: &Home, options: &Options, path: &str) -> Result<Where, Err
     }
     let history = History::open(home.path(), options.history.clone())?;
     let (acked, bytes) = (Acked::open(home, &state)?, history.read(path)?);
-    let (Some(repository), Some(bytes)) = (&acked.repository, bytes) else { return Ok(unpushed) };
+    let Some(repository) = &acked.repository else { return Ok(unpushed) };
+    let Some(bytes) = bytes else { return Ok(of_another_home(repository, path)?.unwrap_or(unpushed)) };
     let blob = Oid::hash_object(git2::ObjectType::Blob, &bytes)?;
     let trunk = target(repository, TRUNK)?;
     let has = |commit: Oid| {

@@ -14,6 +14,7 @@
 //!
 //! A child that was killed leaves locks on references. Only who holds `sync.lock` starts git here, so then every other lock is stale.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -41,7 +42,7 @@ pub const LANE: &str = "refs/indelible/lane";
 /// What the remote last had of the own lane.
 pub const ACKED: &str = "refs/indelible/acked";
 /// The remote's trunk, as it was fetched.
-pub const TRUNK: &str = "refs/r/trunk";
+pub use crate::target::commits::TRUNK;
 /// The prefix of the remote's lanes, as they were fetched; a lane's id follows.
 pub const LANES: &str = "refs/r/lanes/";
 /// Up to this commit the trunk is in the journal.
@@ -92,6 +93,16 @@ pub struct SyncState {
     pub records: u64,
     /// The records that are left out, each with the reason.
     pub held: Vec<Held>,
+    /// The full name of the trunk's reference on the remote, once this home has pushed it.
+    pub trunk: Option<String>,
+    /// The group of homes that the trunk is of.
+    pub group: Option<Uuid>,
+    /// What the trunk has merged of each lane, by the commit of the trunk that says it.
+    pub merged: Option<(String, BTreeMap<Uuid, String>)>,
+    /// By which options the trunk was imported last.
+    pub imported_by: Option<String>,
+    /// Since when each lane was seen where it is.
+    pub lanes: BTreeMap<Uuid, (String, Timestamp)>,
     /// Why the last sync did not do all of it.
     pub error: Option<Failed>,
 }

@@ -13,7 +13,7 @@ use crate::model::path::of_state_file;
 use crate::model::text::chain;
 use crate::pipeline::{self, Progress, reached, waiting};
 use crate::quarantine::Contents;
-use crate::target::commits::ReadCommits;
+use crate::target::commits::{Both, ReadCommits, Trunk};
 use crate::target::history::{self, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows::ReadRows;
@@ -159,7 +159,9 @@ fn look(
 ) -> Result<Audit, Error> {
     // Records whose rows lag wait for the worker as those do that are not committed.
     let reached = history.map(|history| reached(home, history, index)).transpose()?.unwrap_or_default();
-    let (index, history) = (index.map(|it| it as &dyn ReadRows), history.map(|it| it as &dyn ReadCommits));
+    let trunk = Trunk::of(home);
+    let both = history.map(|own| Both { own, trunk: &trunk });
+    let (index, history) = (index.map(|it| it as &dyn ReadRows), both.as_ref().map(|it| it as &dyn ReadCommits));
     let committed = reached.settled();
     let is_journal_doubted = history.is_some() && reached.committed.is_none();
     Ok(audit(&Stores { home, index, history, committed, is_journal_doubted, wants_edits: true }, progress)?)

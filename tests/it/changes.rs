@@ -72,7 +72,7 @@ impl Subject {
         let files = vec![FileImage { path: self.path.clone(), text }];
         let Request { record, key, provenance } = request;
         let (id, created_at) = (self.id, self.created_at);
-        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files, from: None };
         Op::Amend(Box::new(Amendment { change, record }))
     }
 }

@@ -150,10 +150,10 @@ fn a_push_brings_what_is_new_and_an_amendment_its_new_bytes() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let first = home.record("failure", "one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let second = home.record("success", "two");
     let _ = home.cmd(["amend", &first.id, "--title", "one, corrected"]).ok();
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let lane = remote.lanes().remove(0);
     let message = remote.git(["log", "-1", "--format=%B", &lane]).ok().stdout;
     assert!(message.starts_with("Record 1 success; amend 1 record\n"), "{message}");
@@ -162,7 +162,7 @@ fn a_push_brings_what_is_new_and_an_amendment_its_new_bytes() {
     let page = remote.git(["show", &format!("{lane}:{}", first.page())]).ok().stdout;
     assert!(page.contains("one, corrected"), "{page}");
     let _ = home.cmd(["retract", &second.id]).ok();
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert!(remote.paths().iter().any(|path| path.starts_with("memory/retracted/")), "the tombstone is a record");
     assert_eq!(remote.git(["rev-list", "--count", &lane]).ok().stdout.trim(), "3");
     let told = home.cmd(["where", &first.id, "--check", "--json"]).ok().json();
@@ -177,10 +177,10 @@ fn a_kill_at_each_step_of_a_push_introduces_nothing_twice() {
         let remote = Remote::new();
         let home = home_of(&remote.url());
         let mut receipts = vec![home.record("failure", "before")];
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         receipts.extend(home.record_each("killed"));
         home.flush();
-        let _ = home.cmd(["sync"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
+        let _ = home.cmd(["sync", "--push-only"]).env("INDELIBLE_CRASH_AT", point).run().aborted();
         let drained = drain(&home);
         assert_eq!(drained["reached"], true, "{point}: {drained}");
         remote.assert_has_exactly(&receipts);
@@ -195,11 +195,11 @@ fn a_first_push_that_is_killed_is_made_again_with_the_same_id() {
     let home = home_of(&remote.url());
     let receipts = home.record_each("first");
     home.flush();
-    let _ = home.cmd(["sync"]).env("INDELIBLE_CRASH_AT", "SyncAfterPush").run().aborted();
+    let _ = home.cmd(["sync", "--push-only"]).env("INDELIBLE_CRASH_AT", "SyncAfterPush").run().aborted();
     let pushed = remote.refs();
     assert_eq!(pushed.len(), 1, "the remote has it, and nothing is noted");
     std::fs::remove_dir_all(home.join(".indelible/sync.git")).expect("it is a cache");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.refs(), pushed);
     remote.assert_has_exactly(&receipts);
 }
@@ -211,10 +211,10 @@ fn an_answer_that_is_lost_is_no_second_push() {
     let home = TestHome::new();
     let _ = home.cmd(["remote", "add", &server.url("memory.git"), "--public", "--yes"]).ok();
     let receipts = home.record_each("lost");
-    let outcome = home.cmd(["sync", "--json"]).run().exits(75).json();
+    let outcome = home.cmd(["sync", "--push-only", "--json"]).run().exits(75).json();
     assert_eq!((&outcome["reached"], &outcome["class"]), (&false.into(), &"later".into()), "{outcome}");
     assert_eq!(remote.lanes().len(), 1, "the server took it");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     remote.assert_has_exactly(&receipts);
     assert_eq!(remote.git(["rev-list", "--all", "--count"]).ok().stdout.trim(), "1");
 }
@@ -226,7 +226,7 @@ fn copies_of_a_home_have_a_lane_each() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let mut receipts = vec![home.record("failure", "in the image")];
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let copies: Vec<TestHome> = (0..2).map(|_| copy_of(&home)).collect();
     for copy in &copies {
         // A copy has a journal of its own, by which it is known. In a container of the same image it would not.
@@ -257,7 +257,7 @@ fn a_copy_that_is_known_as_one_begins_another_lane() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let first = home.record("failure", "before");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let copy = copy_of(&home);
     let second = copy.record("failure", "after");
     assert_eq!(drain(&copy)["reached"], true);
@@ -280,25 +280,25 @@ fn a_lane_that_someone_deleted_is_put_there_again_and_an_emptied_remote_is_not_r
     let (home, other) = (home_of(&remote.url()), home_of(&remote.url()));
     let receipts = [home.record("failure", "one"), other.record("failure", "two")];
     for home in [&home, &other] {
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
     }
     let lane = sync_of(&home)["lane"].as_str().expect("it has one").to_owned();
     let _ = remote.git(["update-ref", "-d", &lane]).ok();
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     remote.assert_has_exactly(&receipts);
     for lane in remote.lanes() {
         let _ = remote.git(["update-ref", "-d", &lane]).ok();
     }
-    let refused = home.cmd(["sync", "--json"]).run().exits(78).json();
+    let refused = home.cmd(["sync", "--push-only", "--json"]).run().exits(78).json();
     assert_eq!(refused["class"], "config", "{refused}");
     // Looking does not change that, and neither does a lost cache.
     let _ = home.cmd(["where", &receipts[0].id, "--check"]).ok();
-    let _ = home.cmd(["sync"]).run().exits(78);
+    let _ = home.cmd(["sync", "--push-only"]).run().exits(78);
     std::fs::remove_dir_all(home.join(".indelible/sync.git")).expect("it is a cache");
     let _ = home.cmd(["drain"]).run().exits(78);
     assert_eq!(remote.refs().len(), 0);
     let _ = home.cmd(["status", "--check"]).run().exits(1);
-    let _ = home.cmd(["sync", "--refill"]).ok();
+    let _ = home.cmd(["sync", "--push-only", "--refill"]).ok();
     remote.assert_has_exactly(&receipts[..1]);
     assert_eq!(sync_of(&home)["error"], Value::Null);
 }
@@ -308,15 +308,15 @@ fn a_lane_that_fell_back_is_pushed_again() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let first = home.record("failure", "one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let lane = remote.lanes().remove(0);
     let old = remote.refs()[&lane].clone();
     let second = home.record("failure", "two");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let _ = remote.git(["update-ref", &lane, &old]).ok();
     let told = home.cmd(["where", &second.id, "--check", "--json"]).ok().json();
     assert_eq!(told["remote"]["state"], "unpushed", "{told}");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     remote.assert_has_exactly(&[first, second]);
 }
 
@@ -325,7 +325,7 @@ fn a_cache_that_is_deleted_or_damaged_is_made_again_from_the_remote() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let mut receipts = home.record_each("one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let lanes = remote.lanes();
     let cache = home.join(".indelible/sync.git");
     let damages: [&dyn Fn(); 3] = [
@@ -336,7 +336,7 @@ fn a_cache_that_is_deleted_or_damaged_is_made_again_from_the_remote() {
     for damage in damages {
         damage();
         receipts.push(home.record("success", "after the damage"));
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         assert_eq!(remote.lanes(), lanes, "it is the same lane");
         remote.assert_has_exactly(&receipts);
     }
@@ -347,7 +347,7 @@ fn locks_that_a_killed_git_left_are_no_obstacle() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let _ = home.record("failure", "one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let cache = home.join(".indelible/sync.git");
     for lock in
         ["refs/indelible/lane.lock", "refs/indelible/acked.lock", "packed-refs.lock", "HEAD.lock", "config.lock"]
@@ -355,7 +355,7 @@ fn locks_that_a_killed_git_left_are_no_obstacle() {
         std::fs::write(cache.join(lock), "").expect("it can be written");
     }
     let _ = home.record("failure", "two");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.paths().len(), 2);
 }
 
@@ -385,7 +385,7 @@ fn a_record_that_the_remote_refuses_is_held_alone() {
     let _ = home.cmd(["drain"]).run().exits(77);
     assert_eq!(remote.paths().len(), others.len() + 1);
     std::fs::remove_file(remote.path().join("hooks/pre-receive")).expect("it can be removed");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.paths().len(), receipts.len() + 1);
     assert_eq!(sync_of(&home)["held"], Value::Array(Vec::new()));
 }
@@ -402,13 +402,13 @@ fn a_remote_that_refuses_everything_holds_no_record() {
     for number in 0..24 {
         let _ = home.record("failure", &format!("number {number}"));
     }
-    let refused = home.cmd(["sync", "--json"]).run().exits(77).json();
+    let refused = home.cmd(["sync", "--push-only", "--json"]).run().exits(77).json();
     assert_eq!((&refused["class"], &refused["held"]), (&"refused".into(), &Value::Array(Vec::new())), "{refused}");
     assert_eq!(sync_of(&home)["unpushed"], 24);
     let metrics = home.cmd(["status", "--metrics"]).ok().stdout;
     assert!(metrics.contains("target=\"remote\"} 24"), "{metrics}");
     std::fs::remove_file(remote.path().join("hooks/pre-receive")).expect("it can be removed");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.paths().len(), 24);
 }
 
@@ -418,7 +418,7 @@ fn a_prefix_that_is_refused_gives_way_to_the_next_which_is_remembered() {
     remote.hook("update", "case $1 in refs/heads/*) exit 0;; esac; echo 'branches only' >&2; exit 1");
     let home = home_of(&remote.url());
     let receipts = home.record_each("one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     remote.assert_has_exactly(&receipts);
     let lanes = remote.lanes();
     assert!(lanes[0].starts_with("refs/heads/indelible-host/"), "{lanes:?}");
@@ -427,7 +427,7 @@ fn a_prefix_that_is_refused_gives_way_to_the_next_which_is_remembered() {
     assert_eq!((&drained["reached"], &drained["attempts"]), (&true.into(), &1.into()), "{drained}");
     let third = home_of(&remote.url());
     let _ = third.record("failure", "three");
-    let set = ["--set", "sync.lanes=[\"refs/heads/claude/indelible-\"]", "sync"];
+    let set = ["--set", "sync.lanes=[\"refs/heads/claude/indelible-\"]", "sync", "--push-only"];
     let _ = third.cmd(set).ok();
     assert!(remote.lanes().iter().any(|lane| lane.starts_with("refs/heads/claude/indelible-")), "{:?}", remote.lanes());
 }
@@ -569,7 +569,7 @@ fn a_password_comes_from_the_users_git_and_is_never_asked_for_or_shown() {
         format!("{}", other.cmd(["status"]).ok()),
     ];
     server.answers(Answer::Status(403));
-    let failed = other.cmd(["sync"]).run().exits(77);
+    let failed = other.cmd(["sync", "--push-only"]).run().exits(77);
     for text in shown.iter().map(String::as_str).chain([failed.stdout.as_str(), failed.stderr.as_str()]) {
         assert!(!text.replace(&server.url_with_password("memory.git"), "").contains("s3cret"), "{text}");
     }
@@ -620,7 +620,7 @@ fn what_cannot_be_reached_is_said_by_class() {
     let home = TestHome::new();
     let _ = home.record("failure", "one");
     let _ = home.cmd(["drain"]).run().exits(78);
-    let _ = home.cmd(["sync", "--json"]).run().exits(78);
+    let _ = home.cmd(["sync", "--push-only", "--json"]).run().exits(78);
     let drained = |url: &str| {
         let outcome = home.cmd(["drain", "--json", "--timeout", "3"]).env("INDELIBLE_REMOTE", url).run();
         (outcome.code(), outcome.json()["class"].as_str().map(str::to_owned))
@@ -723,7 +723,7 @@ fn no_push_is_forced() {
     add(&home, &remote.url());
     for number in 0..2 {
         let _ = home.record("failure", &format!("number {number}"));
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
     }
     let log = std::fs::read_to_string(&log).expect("git was called");
     let pushes: Vec<&str> = log.lines().filter(|line| line.starts_with("push ")).collect();
@@ -755,7 +755,7 @@ fn what_is_erased_leaves_the_cache_and_the_lane() {
         let home = home_of(&remote.url());
         let _ = home.cmd(["config", "set", "sync.push_age_s", "3600"]).ok();
         let (secret, other) = (home.record("failure", "hunter2 zebra"), home.record("success", "fine"));
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         let lanes = remote.lanes();
         remote.assert_has_exactly(&[secret.clone(), other.clone()]);
         // Another one is refused by the remote, so the notes have its name, and the cache its page.
@@ -764,7 +764,7 @@ fn what_is_erased_leaves_the_cache_and_the_lane() {
             "while read old new ref; do git ls-tree -r --name-only $new | grep -q zebra-two && exit 1; done; exit 0",
         );
         let held = home.record("failure", "zebra two");
-        let _ = home.cmd(["sync"]).run().exits(77);
+        let _ = home.cmd(["sync", "--push-only"]).run().exits(77);
         let worker = beside_a_worker.then(|| Worker::quick(&home));
         let _ = home.cmd(["erase", "--yes", &secret.id, &held.id]).ok();
         assert_nowhere(&home, &needles);
@@ -772,7 +772,9 @@ fn what_is_erased_leaves_the_cache_and_the_lane() {
         if !beside_a_worker {
             assert!(!cache.exists());
         }
-        wait_for("a sync", || (home.cmd(["sync", "--json"]).run().json()["reached"] == true).then_some(()));
+        wait_for("a sync", || {
+            (home.cmd(["sync", "--push-only", "--json"]).run().json()["reached"] == true).then_some(())
+        });
         assert_eq!(remote.lanes(), lanes, "it is the same lane");
         let paths = remote.paths();
         assert!(
@@ -792,7 +794,7 @@ fn what_is_erased_leaves_the_cache_and_the_lane() {
         let shown = String::from_utf8_lossy(&shown.expect("git runs").stdout).into_owned();
         assert!(!shown.contains("zebra") && shown.contains("fine"), "the new cache has nothing of it either");
         let third = home.record("success", "later");
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         assert!(remote.paths().contains(&third.page()));
     }
 }
@@ -803,9 +805,9 @@ fn an_erasure_that_is_killed_is_finished_and_the_lane_made_anew() {
         let remote = Remote::new();
         let home = home_of(&remote.url());
         let (secret, _) = (home.record("failure", "hunter2"), home.record("success", "fine"));
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         let _ = home.cmd(["erase", "--yes", &secret.id]).env("INDELIBLE_CRASH_AT", point).run().aborted();
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
         let _ = remote.git(["gc", "--quiet", "--prune=now"]).ok();
         assert!(!remote.has_anywhere("hunter2"), "{point}");
         assert_nowhere(&home, &["hunter2"]);
@@ -817,13 +819,13 @@ fn a_lost_index_changes_nothing_in_the_lane() {
     let remote = Remote::new();
     let home = home_of(&remote.url());
     let receipts = home.record_each("one");
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let before = remote.refs();
     for suffix in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(home.join(&format!("memory/index.db{suffix}")));
     }
     home.recover_fully();
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     assert_eq!(remote.refs(), before);
     remote.assert_has_exactly(&receipts);
 }
@@ -834,14 +836,14 @@ fn a_full_disk_stops_the_push_alone() {
     let home = home_of(&remote.url());
     let receipts = home.record_each("one");
     for point in ["SyncBeforeTip", "SyncAfterTip", "SyncAfterPush", "SyncAfterAcked"] {
-        let failing = home.cmd(["sync", "--json"]).env("INDELIBLE_FAIL_AT", format!("{point}=28"));
+        let failing = home.cmd(["sync", "--push-only", "--json"]).env("INDELIBLE_FAIL_AT", format!("{point}=28"));
         let failed = failing.run();
         if failed.code() != Some(0) {
             assert_eq!((failed.code(), failed.json()["class"].as_str()), (Some(75), Some("later")), "{point}");
         }
         assert_eq!(home.status()["pending"]["records"], 0, "commits go on");
     }
-    let _ = home.cmd(["sync"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     remote.assert_has_exactly(&receipts);
 }
 
@@ -876,13 +878,13 @@ fn a_mirror_push_of_the_users_is_survived() {
     let other = home_of(&remote.url());
     let (receipt, theirs) = (home.record("failure", "one"), other.record("failure", "two"));
     for home in [&home, &other] {
-        let _ = home.cmd(["sync"]).ok();
+        let _ = home.cmd(["sync", "--push-only"]).ok();
     }
     let _ = home.git(["push", "--quiet", "--mirror", &remote.url()]).ok();
     assert!(!remote.refs().keys().any(|name| name.starts_with(HOSTS)));
-    let _ = other.cmd(["sync"]).run().exits(78);
-    let _ = other.cmd(["sync", "--refill"]).ok();
-    let _ = home.cmd(["sync"]).ok();
+    let _ = other.cmd(["sync", "--push-only"]).run().exits(78);
+    let _ = other.cmd(["sync", "--push-only", "--refill"]).ok();
+    let _ = home.cmd(["sync", "--push-only"]).ok();
     let paths = remote.paths();
     assert!(paths.contains(&receipt.page()) && paths.contains(&theirs.page()), "{paths:?}");
 }

@@ -18,6 +18,7 @@ mod combinations;
 mod concurrency;
 mod config;
 mod contention;
+mod cost;
 mod crash;
 mod daemon;
 mod damage;
@@ -36,6 +37,8 @@ mod guest;
 mod hook;
 mod hooks_settings;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod identity;
 mod keys;
 mod known;
@@ -47,6 +50,7 @@ mod outcome;
 mod output;
 #[cfg(target_os = "linux")]
 mod pack;
+mod page;
 #[cfg(target_os = "linux")]
 mod places;
 #[cfg(target_os = "linux")]
@@ -71,7 +75,11 @@ mod spread;
 mod status;
 mod support;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod trunk;
 mod trust;
 mod turn;
 mod user_git;
 mod verdicts;
+#[cfg(target_os = "linux")]
+mod watch;

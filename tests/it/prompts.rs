@@ -35,13 +35,13 @@ fn cells(count: u16) -> NonZeroU16 {
 }
 
 /// A window: the terminal, and what a person sees of it.
-struct Window {
-    terminal: Terminal,
-    screen: vt100::Parser,
+pub struct Window {
+    pub terminal: Terminal,
+    pub screen: vt100::Parser,
 }
 
 impl Window {
-    fn of(home: &TestHome, args: &[&str], rows: u16, columns: u16) -> Window {
+    pub fn of(home: &TestHome, args: &[&str], rows: u16, columns: u16) -> Window {
         let command = home.under(&IN_SESSION, args).into_command();
         Window {
             terminal: Terminal::run_sized(command, rows, columns),
@@ -50,7 +50,7 @@ impl Window {
     }
 
     /// The lines that are seen, the last one with text as the last.
-    fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let columns = self.screen.screen().size().1.get();
         let mut lines: Vec<String> =
             self.screen.screen().rows(0, columns).map(|line| line.trim_end().to_owned()).collect();
@@ -74,7 +74,7 @@ impl Window {
     }
 
     #[track_caller]
-    fn wait_until(&mut self, is_so: impl Fn(&[String]) -> bool) {
+    pub fn wait_until(&mut self, is_so: impl Fn(&[String]) -> bool) {
         while !is_so(&self.lines()) {
             let more = self.terminal.more();
             let more = more.unwrap_or_else(|| panic!("it ended; seen:\n{}", self.lines().join("\n")));
@@ -82,11 +82,11 @@ impl Window {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.terminal.press(keys);
     }
 
-    fn resize(&mut self, rows: u16, columns: u16) {
+    pub fn resize(&mut self, rows: u16, columns: u16) {
         self.screen.screen_mut().set_size(cells(rows), cells(columns));
         self.terminal.resize(rows, columns);
     }

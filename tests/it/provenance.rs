@@ -127,7 +127,7 @@ fn an_index_of_an_older_program_takes_it_all_the_same() {
     let before = home.record("failure", "before");
     let index = home.index();
     index.execute_batch("DROP INDEX records_resolves").expect("it was there");
-    for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended", "resolves"] {
+    for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended", "resolves", "home"] {
         index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
     }
     let added_since = "DROP TABLE marks; DROP TABLE changes; DROP TRIGGER changes_insert; DROP TRIGGER changes_update;

@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::LocalModes;
 
 use crate::support::{Cmd, Git, Outcome, PATIENCE, Tables, TestHome, framework};
 
@@ -86,6 +88,17 @@ impl Terminal {
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("nothing more appears on the screen:\n{}", self.seen),
         }
+    }
+
+    /// The process that runs at it.
+    pub fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Whether lines are edited and echoed, as at a shell.
+    pub fn is_as_for_a_shell(&self) -> bool {
+        let modes = rustix::termios::tcgetattr(&self.keys).expect("it has modes").local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
     }
 
     /// Gives the window another size.

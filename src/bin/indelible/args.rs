@@ -254,6 +254,21 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         metrics: bool,
     },
+    /// Show what hooks cost: calls, times and tokens told, by host and session
+    ///
+    /// And how often a failure that an agent was told of did not come again in the same session. Times are from the start of the hook to
+    /// its answer, without the start of its process.
+    #[command(after_help = "Example:\n  indelible cost --since 7d")]
+    Cost {
+        /// Only what was then or later: 7d, today, 2026-11; a day counts whole
+        #[arg(long, value_name = "WHEN")]
+        since: Option<String>,
+    },
+    /// Watch live in the terminal what is recorded, by whom, and where each record is by now
+    ///
+    /// Keys: arrows move, Enter opens a record, / searches, v validates a rule, r retracts a record, ? shows all keys, q quits.
+    #[command(after_help = "Example:\n  indelible watch")]
+    Watch,
     /// Show the worker's log, and with --follow what comes
     #[command(after_help = "Examples:\n  indelible logs --lines 100\n  indelible logs -f")]
     Logs {

@@ -1,4 +1,4 @@
-//! `export` and `import` as clap sees them.
+//! `export`, `import` and `page` as clap sees them.
 
 use std::path::PathBuf;
 
@@ -33,6 +33,54 @@ pub enum BackupCommand {
                             zstd -dc backup.jsonl.zst | indelible import -"
     )]
     Import(ImportArgs),
+    /// Write what was learned as one HTML file: rules, failures and what followed, experiments, activity
+    ///
+    /// No script, nothing loaded from elsewhere, secrets of known shapes replaced. It is readable on a phone, in the dark, on paper and
+    /// by a screen reader; the browser finds words in it. Everything is counted; of large homes the surest rules and the newest
+    /// failures and experiments are shown.
+    #[command(
+        after_help = "Examples:\n  indelible page --out page.html\n  indelible page --here --since 30d --out month.html"
+    )]
+    Page(Box<PageArgs>),
+}
+
+// What a page shows, and where it goes.
+#[derive(Debug, ClapArgs)]
+pub struct PageArgs {
+    /// The kinds: failure, success, observation, heuristic, experiment
+    #[arg(value_name = "KIND", value_delimiter = ',', add = ArgValueCandidates::new(complete::kinds))]
+    pub kind: Vec<String>,
+    /// The file to write, which appears when it is whole [default: stdout, unless that is a terminal]
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, value_parser = path())]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+impl PageArgs {
+    /// The kinds and filters that were asked for, as they are typed.
+    pub fn typed(&self) -> Vec<String> {
+        let filter = &self.filter;
+        let mut typed: Vec<String> = self.kind.clone();
+        for (flag, values) in [
+            ("--domain", &filter.domain),
+            ("--tag", &filter.tag),
+            ("--project", &filter.project),
+            ("--severity", &filter.severity),
+            ("--state", &filter.state),
+            ("--agent", &filter.agent),
+            ("--session", &filter.session),
+            ("--origin", &filter.origin),
+        ] {
+            typed.extend(values.iter().map(|value| format!("{flag} {value}")));
+        }
+        if filter.here {
+            typed.push("--here".to_owned());
+        }
+        typed.extend(filter.since.iter().map(|since| format!("--since {since}")));
+        typed.extend(filter.until.iter().map(|until| format!("--until {until}")));
+        typed
+    }
 }
 
 // Which records are exported, and to where.

@@ -13,7 +13,7 @@ pub enum SyncCommand {
         #[command(subcommand)]
         what: RemoteCommand,
     },
-    /// Push what the remote lacks, once, and compare what it has
+    /// Push what the remote lacks, merge what other homes pushed, and import it, once
     ///
     /// What the remote has refused is tried again. Exit codes: 0 all of it is on the remote; 75 try again later; 77 a person has to
     /// see to it: no access, or records that are held; 78 no remote, or not one that can be used.
@@ -66,6 +66,9 @@ pub struct RemoteAddArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct SyncArgs {
+    /// Push alone: merge and import nothing
+    #[arg(long)]
+    pub push_only: bool,
     /// Push all of it again to a remote that was emptied or made anew
     #[arg(long)]
     pub refill: bool,

@@ -108,7 +108,16 @@ impl Life<'_> {
         let (id, created_at, record) = (RecordId::new(), crate::fs::now(), self.record());
         let files = files_of(id, created_at, &record, None);
         lock(&self.world).promised.push(Promise { id, keyed: false, files: files.clone() });
-        Intent { id, created_at, key: None, record, provenance: Provenance::default(), amended: None, files }
+        Intent {
+            id,
+            created_at,
+            key: None,
+            record,
+            provenance: Provenance::default(),
+            amended: None,
+            files,
+            from: None,
+        }
     }
 
     fn files_of_change(&self, op: &Op, path: &str) -> Files {

@@ -127,7 +127,7 @@ impl View {
         let text = page::amended_page(id, created_at, &request, &amended);
         let files = vec![FileImage { path: self.path.clone(), text }];
         let Request { record, key, provenance } = request;
-        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files };
+        let record = Intent { id, created_at, key, record, provenance, amended: Some(amended), files, from: None };
         Op::Amend(Box::new(Amendment { change, record }))
     }
 }

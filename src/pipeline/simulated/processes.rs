@@ -143,7 +143,7 @@ impl<'s> Stage<'s> {
             }
             let committed = pipeline.commit()?.is_some();
             if committed && !pipeline.is_lagging() && pipeline.audit_due().is_none() {
-                self.look_at_rows_that_follow();
+                self.look_at_rows_that_follow(pipeline.has_joined);
             }
             if committed && dice.below(6) == 0 {
                 // What is committed by now must be durable without further help.

@@ -69,7 +69,7 @@ enum Change {
 
 impl Row {
     fn of(row: &RowImage<'_>) -> Row {
-        let RowImage { id, created_at, key, record, provenance, amended, path } = *row;
+        let RowImage { id, created_at, key, record, provenance, amended, path, .. } = *row;
         let (record, key, provenance) = (record.clone(), key.map(str::to_owned), provenance.clone());
         let request = Request { record, key, provenance };
         Row { id, created_at, path: path.to_owned(), request, amended: amended.cloned(), is_hidden: false }

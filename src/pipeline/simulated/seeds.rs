@@ -29,6 +29,8 @@ fn schedules_that_failed_once_hold() {
     live(900_555, Ops::Many, &real);
     // The page of an operation that was not committed was taken for an edit, since the journal was read in another order then.
     live(901_915, Ops::ManyAndLocked, &real);
+    // The check was wrong: a row that lagged follows a join only with the join's own entry.
+    live(951_667, Ops::Many, &real);
     // A note of before a backup was taken for the history's position.
     live(100_931, Ops::AllAndBackups, &real);
     // The check was wrong: the journal had the first page of a restored record, and not its restoration.

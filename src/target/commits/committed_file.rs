@@ -22,6 +22,11 @@ pub trait CommittedFile {
     fn sum(&self) -> Result<u64, history::Error> {
         Ok(sum_of(&self.read()?))
     }
+
+    /// Whether the home's own history has it: another home's record is in no commit of this one.
+    fn is_own(&self) -> bool {
+        true
+    }
 }
 
 /// The beginning of the id that git gives to a file of these bytes: the SHA-1 of `blob`, the size, a NUL and the bytes

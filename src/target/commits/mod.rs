@@ -14,25 +14,25 @@
 //! | after a commit whose last entry its recorder voids | a trailer that the journal does not validate | an audit |
 
 mod committed_file;
+mod git;
 mod repacking;
+mod trunk;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 
-use crate::fs::{self, Point, crash};
-use crate::home::Home;
-use crate::journal::{self, Synced};
-use crate::model::layout::TEMPORARY;
+use crate::model::path::state_file;
 use crate::model::position::{Position, SegmentId};
-use crate::model::{HomeId, Intent, JournalId, RecordId};
+use crate::model::{HomeId, JournalId, RecordId};
 use crate::state::State;
 use crate::target::files::{is_torn, may_be_torn};
-use crate::target::history::{self, Anchor, History, HistoryOptions};
-use crate::target::{Batch, Error, Log, Mark, Target, VoidReason, Watermark};
+use crate::target::history::{self, History};
+use crate::target::{Error, Log, Mark, Target};
 
 pub use committed_file::{CommittedFile, sum_of};
-use repacking::Repacking;
+pub use git::GitCommits;
+pub use trunk::{Both, TRUNK, Trunk};
 
 /// The history, as an audit reads it.
 pub trait ReadCommits {
@@ -59,6 +59,24 @@ pub trait ReadCommits {
     /// # Errors
     /// [`history::Error`].
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error>;
+
+    /// The bytes of the state file of the record `of`, whose page is at `page` if that is known.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn read_state(&self, of: RecordId, page: Option<&str>) -> Result<Option<Vec<u8>>, history::Error> {
+        let _ = page;
+        self.read(&state_file(of))
+    }
+
+    /// Those of `paths` that only other homes' history has: their records are not committed here.
+    ///
+    /// # Errors
+    /// [`history::Error`].
+    fn of_others(&self, paths: &[&str]) -> Result<HashSet<String>, history::Error> {
+        let _ = paths;
+        Ok(HashSet::new())
+    }
 
     /// The last bytes that the history has or had at `path`.
     ///
@@ -235,191 +253,6 @@ pub trait Commits: Target + ReadCommits + Debug {
     /// [`Error::History`].
     fn repack_from(&self, packs_max: usize) -> Result<(), Error> {
         let _ = packs_max;
-        Ok(())
-    }
-}
-
-/// The history of a home, in git.
-#[derive(Debug)]
-pub struct GitCommits<'h> {
-    home: &'h Home,
-    history: History,
-    /// Whether the repository was just made.
-    made: bool,
-    /// The journal that commits name.
-    journal: JournalId,
-    repacking: Option<Repacking>,
-}
-
-impl<'h> GitCommits<'h> {
-    /// Opens the history of `home`, whose commits name the journal `journal`. Makes the repository if it does not
-    /// exist.
-    ///
-    /// # Errors
-    /// [`Error::History`], [`Error::Home`].
-    pub fn open(home: &'h Home, journal: JournalId, options: HistoryOptions) -> Result<GitCommits<'h>, Error> {
-        let temporary = home.private_folder(TEMPORARY)?;
-        let (history, made) = History::init(home.path(), temporary.path(), home.id(), options)?;
-        Ok(GitCommits { home, history, made, journal, repacking: None })
-    }
-
-    fn commit(&mut self, batch: &mut Batch<'_>) -> Result<(), Error> {
-        loop {
-            let records: Vec<&Intent> = batch.intents.iter().collect();
-            let wanted = history::NewCommit {
-                records: &records,
-                pages: &batch.pages,
-                change: batch.change.as_ref(),
-                home: self.home.id(),
-                journal: self.journal,
-                position: batch.end,
-            };
-            let result = self.history.commit(&wanted);
-            batch.done.waits += self.history.take_waits();
-            match result {
-                Err(history::Error::Obstructed { obstacles }) if batch.change.is_none() => {
-                    park_blocked(batch, obstacles)?
-                }
-                committed => {
-                    batch.done.committed = Some(committed?);
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-/// Parks the records that cannot be in the branch's tree.
-fn park_blocked(batch: &mut Batch<'_>, obstacles: Vec<history::Obstacle>) -> Result<(), Error> {
-    let blocked: HashSet<String> = obstacles.iter().map(|obstacle| obstacle.path.clone()).collect();
-    let is_blocked = |intent: &Intent| intent.files.iter().any(|it| blocked.contains(&it.path));
-    let error = history::Error::Obstructed { obstacles };
-    let (parked, left) = std::mem::take(&mut batch.intents).into_iter().partition::<Vec<_>, _>(is_blocked);
-    batch.intents = left;
-    for intent in &parked {
-        batch.park(intent, "commit", &error)?;
-    }
-    batch.pages.retain(|page| !blocked.contains(&page.path));
-    Ok(())
-}
-
-impl Target for GitCommits<'_> {
-    fn name(&self) -> &'static str {
-        "history"
-    }
-
-    fn watermark(&mut self, log: &Log<'_>) -> Result<Watermark, Error> {
-        let lost = |reason| Ok(Watermark::Lost(reason));
-        if self.history.tip()?.is_none() {
-            // A home without a commit is new, unless its state says that it had some, or it has no state.
-            let is_new = log.state.is_some_and(|state| !state.committed) && !self.made;
-            return if is_new { Ok(Watermark::Beginning) } else { lost(VoidReason::HistoryLost) };
-        }
-        let Some(state) = log.state else { return lost(VoidReason::JournalUnknown) };
-        match self.history.anchor(log.id)? {
-            Anchor::Current { .. } => {}
-            // The first batch died after the branch moved and before its anchor did.
-            Anchor::Absent if !state.committed => {}
-            Anchor::Absent => return lost(VoidReason::AnchorLost),
-            Anchor::Rewound { .. } => return lost(VoidReason::BranchRewound),
-        }
-        Ok(reached(&self.history, log)?.map_or(Watermark::Lost(VoidReason::PositionVoid), Watermark::At))
-    }
-
-    fn apply(&mut self, batch: &mut Batch<'_>, _synced: &Synced<Position>) -> Result<(), Error> {
-        self.repacking.iter().for_each(Repacking::before_commit);
-        self.commit(batch)?;
-        if let Some(history::Committed::New { .. }) = batch.done.committed {
-            self.repacking.iter_mut().for_each(Repacking::after_commit);
-        }
-        Ok(())
-    }
-
-    /// A commit is durable when it is made.
-    fn sync(&mut self) -> Result<bool, Error> {
-        Ok(true)
-    }
-}
-
-impl ReadCommits for GitCommits<'_> {
-    fn each_file(&self, visit: &mut dyn FnMut(&dyn CommittedFile) -> ControlFlow<()>) -> Result<(), history::Error> {
-        self.history.each_file(visit)
-    }
-
-    fn introduced(&self, candidates: BTreeSet<String>) -> Result<BTreeSet<String>, history::Error> {
-        ReadCommits::introduced(&self.history, candidates)
-    }
-
-    fn present(&self, paths: &[&str]) -> Result<HashSet<String>, history::Error> {
-        self.history.present(paths)
-    }
-
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
-        self.history.read(path)
-    }
-
-    fn last_of(&self, path: &str) -> Result<Option<Vec<u8>>, history::Error> {
-        self.history.last_of(path)
-    }
-
-    fn had(&self, path: &str, bytes: &[u8]) -> Result<bool, history::Error> {
-        self.history.had(path, bytes)
-    }
-
-    fn each_version(&self, path: &str, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), history::Error> {
-        self.history.each_version_of(path, visit)
-    }
-
-    fn page_before_retraction(&self, of: RecordId) -> Result<Option<String>, history::Error> {
-        self.history.page_before_retraction(of)
-    }
-
-    fn removed_by(&self, paths: BTreeSet<String>) -> Result<BTreeMap<String, String>, history::Error> {
-        self.history.removed_by(paths)
-    }
-
-    fn changed_elsewhere(&self, paths: &BTreeSet<String>, home: HomeId) -> Result<BTreeSet<String>, history::Error> {
-        self.history.changed_elsewhere(paths, home)
-    }
-}
-
-impl Commits for GitCommits<'_> {
-    fn as_read(&self) -> &dyn ReadCommits {
-        self
-    }
-
-    fn tip(&self) -> Result<Option<String>, Error> {
-        Ok(self.history.tip()?.map(|tip| tip.commit.to_string()))
-    }
-
-    fn has_operations(&self) -> Result<bool, Error> {
-        Ok(self.history.has_operations()?)
-    }
-
-    fn sweep(&self) -> Result<u64, Error> {
-        Ok(self.history.sweep()?.total() as u64)
-    }
-
-    fn forget_replaced(&self, journal: JournalId) -> Result<(), Error> {
-        let private = self.home.private();
-        let replaced = journal::replaced(private)?;
-        if replaced.is_empty() {
-            return Ok(());
-        }
-        let left = self.history.forget_anchors(journal, &replaced)?;
-        crash::at(Point::AnchorsRemoved).map_err(fs::Error::io("forget earlier ids in", private.path()))?;
-        if left != replaced {
-            journal::keep_replaced(private, &self.home.private_folder(TEMPORARY)?, left)?;
-        }
-        Ok(())
-    }
-
-    fn keep_packs_few(&mut self) {
-        self.repacking = Some(Repacking::of(&self.history));
-    }
-
-    fn repack_from(&self, packs_max: usize) -> Result<(), Error> {
-        self.history.repack_from(packs_max)?;
         Ok(())
     }
 }

@@ -153,6 +153,7 @@ mod tests {
             record: Record::Failure(learning),
             amended: None,
             files: Vec::new(),
+            from: None,
         }
     }
 

@@ -49,7 +49,7 @@ mod refs;
 mod repack;
 mod setup;
 mod tip;
-mod tree;
+pub(crate) mod tree;
 mod versions;
 mod work_trees;
 
@@ -170,6 +170,8 @@ pub struct History {
     /// The full name of the branch that shows the history.
     branch: String,
     owned: bool,
+    /// Whether it is not the home's own, but in a bare repository beside it.
+    is_beside: bool,
     /// The modes of what is written.
     modes: Modes,
     options: HistoryOptions,
@@ -263,11 +265,29 @@ impl History {
             reference,
             branch,
             owned,
+            is_beside: false,
             modes: Modes::of(&repository, owned)?,
             options,
             waits: Arc::default(),
             hurry: Arc::default(),
         })
+    }
+
+    /// The history that the reference `reference` holds in the bare repository at `folder`, to be read only. It may not exist.
+    pub(crate) fn beside(folder: &Path, reference: &str) -> History {
+        History {
+            home: folder.to_owned(),
+            common: folder.to_owned(),
+            id: None,
+            reference: reference.to_owned(),
+            branch: reference.to_owned(),
+            owned: true,
+            is_beside: true,
+            modes: Modes::Private,
+            options: HistoryOptions::default(),
+            waits: Arc::default(),
+            hurry: Arc::default(),
+        }
     }
 
     /// The full name of the branch that shows the history: `refs/heads/main` in a repository that we made;
@@ -416,7 +436,7 @@ impl History {
     }
 
     fn repository(&self) -> Result<Repository, Error> {
-        setup::open(&self.home)
+        if self.is_beside { setup::open_bare(&self.home) } else { setup::open(&self.home) }
     }
 
     fn packs(&self) -> PathBuf {

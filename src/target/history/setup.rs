@@ -112,6 +112,12 @@ pub(super) fn open(home: &Path) -> Result<Repository, Error> {
     Ok(repository)
 }
 
+/// Opens the bare repository `folder`, which only this program uses.
+pub(super) fn open_bare(folder: &Path) -> Result<Repository, Error> {
+    prepare();
+    Repository::open_bare(folder).doing("opening the repository of what others recorded")
+}
+
 /// Recreates folders that are empty in a new repository, and that a copy may lack: without `refs` git sees no
 /// repository. In a user's repository only `objects/pack` is made, which git recreates as well.
 pub(super) fn remake_folders(home: &Path) -> Result<(), Error> {

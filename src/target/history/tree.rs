@@ -11,7 +11,7 @@ use super::Error;
 
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     File,
     Folder,
     Link,
@@ -20,7 +20,7 @@ pub(super) enum Shape {
 
 impl Shape {
     /// Its name in messages.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Shape::File => "a file",
             Shape::Folder => "a folder",
@@ -32,25 +32,25 @@ impl Shape {
 
 /// One entry of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
-    pub(super) mode: &'a [u8],
-    pub(super) name: &'a [u8],
-    pub(super) id: Oid,
+pub(crate) struct Entry<'a> {
+    pub(crate) mode: &'a [u8],
+    pub(crate) name: &'a [u8],
+    pub(crate) id: Oid,
 }
 
 impl<'a> Entry<'a> {
     /// An entry for our file.
-    pub(super) fn file(name: &'a str, id: Oid) -> Entry<'a> {
+    pub(crate) fn file(name: &'a str, id: Oid) -> Entry<'a> {
         Entry { mode: b"100644", name: name.as_bytes(), id }
     }
 
     /// A folder.
-    pub(super) fn folder(name: &'a str, id: Oid) -> Entry<'a> {
+    pub(crate) fn folder(name: &'a str, id: Oid) -> Entry<'a> {
         Entry { mode: b"40000", name: name.as_bytes(), id }
     }
 
     /// A marker for removing the entry of this name and shape.
-    pub(super) fn removed(of: &Entry<'a>) -> Entry<'a> {
+    pub(crate) fn removed(of: &Entry<'a>) -> Entry<'a> {
         Entry { id: Oid::ZERO_SHA1, ..*of }
     }
 
@@ -58,7 +58,7 @@ impl<'a> Entry<'a> {
         self.id == Oid::ZERO_SHA1
     }
 
-    pub(super) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         match self.mode {
             b"40000" | b"040000" => Shape::Folder,
             b"120000" => Shape::Link,
@@ -68,7 +68,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Git's order: bytewise, a folder as if its name ended in `/`.
-    pub(super) fn order(&self, other: &Entry<'_>) -> Ordering {
+    pub(crate) fn order(&self, other: &Entry<'_>) -> Ordering {
         let end = |it: &Entry<'_>| if it.shape() == Shape::Folder { b'/' } else { 0 };
         let common = self.name.len().min(other.name.len());
         let byte = |it: &Entry<'_>| it.name.get(common).copied().unwrap_or_else(|| end(it));
@@ -81,13 +81,13 @@ impl<'a> Entry<'a> {
 
 /// The bytes are not a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// The entries of a tree's bytes, in their order.
-pub(super) struct Entries<'a>(&'a [u8]);
+pub(crate) struct Entries<'a>(&'a [u8]);
 
 /// Parses a tree's bytes. After a [`Malformed`] the iterator ends.
-pub(super) fn entries(bytes: &[u8]) -> Entries<'_> {
+pub(crate) fn entries(bytes: &[u8]) -> Entries<'_> {
     Entries(bytes)
 }
 
@@ -116,7 +116,7 @@ fn split_first(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
 
 /// The tree `base` with `changes` applied: an entry of the same name and order is replaced or removed, all others
 /// stay.
-pub(super) fn with_changes(base: &[u8], mut changes: Vec<Entry<'_>>) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn with_changes(base: &[u8], mut changes: Vec<Entry<'_>>) -> Result<Vec<u8>, Malformed> {
     changes.sort_by(Entry::order);
     let mut out = Vec::with_capacity(base.len() + changes.iter().map(|it| it.name.len() + 28).sum::<usize>());
     let mut changes = changes.into_iter().peekable();
@@ -146,7 +146,7 @@ fn push(out: &mut Vec<u8>, entry: &Entry<'_>) {
 }
 
 /// The bytes of the tree `id`, which is the folder `path`.
-pub(super) fn read<'o>(objects: &'o Odb<'_>, id: Oid, path: &str) -> Result<OdbObject<'o>, Error> {
+pub(crate) fn read<'o>(objects: &'o Odb<'_>, id: Oid, path: &str) -> Result<OdbObject<'o>, Error> {
     let what = || format!("the folder {path:?}");
     let object = objects.read(id).map_err(|source| Error::unreadable(id, what(), source))?;
     match object.kind() {
@@ -156,7 +156,7 @@ pub(super) fn read<'o>(objects: &'o Odb<'_>, id: Oid, path: &str) -> Result<OdbO
 }
 
 /// The error for an invalid tree.
-pub(super) fn malformed(id: Oid, path: &str) -> Error {
+pub(crate) fn malformed(id: Oid, path: &str) -> Error {
     Error::Damaged { object: id.to_string(), what: format!("the folder {path:?}, which is malformed"), source: None }
 }
 

@@ -344,6 +344,7 @@ mod tests {
             provenance: Provenance::default(),
             amended: None,
             files: Vec::new(),
+            from: None,
         }
     }
 

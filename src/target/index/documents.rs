@@ -10,8 +10,8 @@ use rusqlite::{OptionalExtension as _, Row, Statement};
 
 use super::query::{ReadError, field_text, provenance_in};
 use super::schema::{column_of, columns_or_null, table_of};
-use super::{Error, Index, framework, resolves};
-use crate::model::{FieldSpec, Kind, PROVENANCE, Provenance, Record, RecordId, Revision, fields_of};
+use super::{Error, Index, elsewhere, framework, resolves};
+use crate::model::{FieldSpec, Kind, OtherHome, PROVENANCE, Provenance, Record, RecordId, Revision, fields_of};
 
 /// A record, as its row holds it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Document {
     pub record: Record,
     /// Where it comes from.
     pub provenance: Provenance,
+    /// The home that recorded it, if that is another one.
+    pub from: Option<OtherHome>,
     /// Whether it is a golden rule.
     pub golden: bool,
     /// Whether the row holds all of it. Otherwise the rest is in its file.
@@ -45,8 +47,16 @@ pub struct Documents<'i> {
 }
 
 /// The columns of `records` after the provenance, in a document's query.
-const BESIDE: [&str; 7] =
-    ["path", "row_id", "created_at", "revision", framework::EXACT[0], framework::EXACT[1], resolves::COLUMN];
+const BESIDE: [&str; 8] = [
+    "path",
+    "row_id",
+    "created_at",
+    "revision",
+    framework::EXACT[0],
+    framework::EXACT[1],
+    resolves::COLUMN,
+    elsewhere::COLUMN,
+];
 
 impl Index {
     /// A reader of documents, for as long as the tables stay as they are.
@@ -140,6 +150,7 @@ impl Documents<'_> {
                 path: entry.path,
                 record: resolves::restored(framework::restored(record, entry.headline, entry.domain), entry.resolves),
                 provenance: entry.provenance,
+                from: entry.home.as_deref().map(elsewhere::of_text),
                 golden,
                 is_whole: !self.is_framework && entry.kind != Kind::Experiment,
             }))
@@ -159,6 +170,7 @@ struct Entry {
     headline: Option<String>,
     domain: Option<String>,
     resolves: Option<String>,
+    home: Option<String>,
 }
 
 impl Entry {
@@ -176,6 +188,7 @@ impl Entry {
             headline: text(beside + 4),
             domain: text(beside + 5),
             resolves: text(beside + 6),
+            home: text(beside + 7),
         })
     }
 }

@@ -180,6 +180,7 @@ mod tests {
             provenance: Provenance::default(),
             amended: None,
             files: Vec::new(),
+            from: None,
         }
     }
 

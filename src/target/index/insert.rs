@@ -16,10 +16,10 @@ use super::change::TIME;
 use super::schema::{
     ACTIVE, EXPERIMENTS, HEURISTICS, LEARNINGS, SCHEMA, Table, VERDICTS, columns_of, is_of_the_sql, migrate,
 };
-use super::{Error, Index, alike, change, framework, resolves, verdicts, watermark};
+use super::{Error, Index, alike, change, elsewhere, framework, resolves, verdicts, watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::{Point, crash};
-use crate::model::{Amended, ExperimentResult, Intent, Origin, Provenance, Record, RecordId};
+use crate::model::{Amended, ExperimentResult, Intent, Origin, Provenance, Record, RecordId, Source};
 use crate::page;
 
 /// The content of a new row.
@@ -39,6 +39,8 @@ pub struct RowImage<'a> {
     pub amended: Option<&'a Amended>,
     /// Its page, or its folder if it is an experiment; relative to the home.
     pub path: &'a str,
+    /// Where it came from, if another home recorded it.
+    pub from: Option<&'a Source>,
 }
 
 impl<'a> RowImage<'a> {
@@ -53,6 +55,7 @@ impl<'a> RowImage<'a> {
             provenance: &intent.provenance,
             amended: intent.amended.as_ref(),
             path,
+            from: intent.from.as_deref(),
         }
     }
 }
@@ -248,6 +251,9 @@ impl<'t> Statements<'t> {
         };
         if let Some(amended) = row.amended {
             change::remember(self.transaction, row.id, amended)?;
+        }
+        if let Some(from) = row.from {
+            elsewhere::remember(self.transaction, row.id, from)?;
         }
         if matches!(row.record, Record::Success(it) if it.resolves.is_some()) {
             resolves::remember(self.transaction, row.id, row.record)?;

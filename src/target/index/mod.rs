@@ -25,6 +25,7 @@ mod changes;
 mod copy;
 mod counts;
 mod documents;
+mod elsewhere;
 mod erase;
 mod framework;
 mod home;

@@ -12,8 +12,10 @@ use rusqlite::{OptionalExtension as _, Row};
 use super::change::TIME;
 use super::query::{Known, known_at, parsed, provenance_in};
 use super::schema::table_of;
-use super::{Error, Index, framework, resolves};
-use crate::model::{Amended, ExperimentResult, Kind, Origin, PROVENANCE, Provenance, RecordId, Request, Severity};
+use super::{Error, Index, elsewhere, framework, resolves};
+use crate::model::{
+    Amended, ExperimentResult, Kind, Origin, OtherHome, PROVENANCE, Provenance, RecordId, Request, Severity,
+};
 
 /// A record, as far as the index has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Stored {
     pub amended: Option<Amended>,
     /// When its row was last changed, to the second; `None` if the row does not say.
     pub updated_at: Option<Timestamp>,
+    /// The home that recorded it, if that is another one.
+    pub from: Option<OtherHome>,
     /// Whether a person promoted it to a golden rule.
     pub is_golden: bool,
     /// Whether the row may have less than the record: only its file has everything.
@@ -41,6 +45,7 @@ struct Entry {
     domain: Option<String>,
     resolves: Option<String>,
     amended: Option<Amended>,
+    from: Option<OtherHome>,
 }
 
 /// What readers filter records by.
@@ -91,7 +96,7 @@ impl Index {
         let read = || {
             let Some(entry) = self.entry(id)? else { return Ok(None) };
             let Some(record) = self.read_record(&entry.known)? else { return Ok(None) };
-            let Entry { known, key, provenance, headline, domain, resolves, amended } = entry;
+            let Entry { known, key, provenance, headline, domain, resolves, amended, from } = entry;
             let record = resolves::restored(framework::restored(record, headline, domain), resolves);
             let table = table_of(known.kind).name;
             let columns = self.columns_or_null(table, &["updated_at", "is_golden"])?;
@@ -102,7 +107,8 @@ impl Index {
             let updated_at = if let Value::Text(updated) = updated { time(&updated) } else { None };
             let is_cut = self.columns.is_framework(&self.connection)? || known.kind == Kind::Experiment;
             let request = Request { record, key, provenance };
-            Ok(Some(Stored { known, request, amended, updated_at, is_golden: is_true(&golden), is_cut }))
+            let is_golden = is_true(&golden);
+            Ok(Some(Stored { known, request, amended, updated_at, from, is_golden, is_cut }))
         };
         read().map_err(self.error("read a record from the index"))
     }
@@ -112,7 +118,8 @@ impl Index {
         let provenance: Vec<&str> = PROVENANCE.iter().map(|spec| spec.name).collect();
         let provenance = self.columns_or_null("records", &provenance)?;
         let [headline, domain] = framework::EXACT;
-        let others = self.columns_or_null("records", &[headline, domain, resolves::COLUMN, "revision", "amended"])?;
+        let others = [headline, domain, resolves::COLUMN, "revision", "amended", elsewhere::COLUMN];
+        let others = self.columns_or_null("records", &others)?;
         let sql = format!(
             "SELECT key, {provenance}, {others}, id, kind, path, row_id, created_at FROM records WHERE id = ?1 AND row_id > 0"
         );
@@ -122,13 +129,14 @@ impl Index {
             let revision = text(3)?.and_then(|revision| revision.parse().ok());
             let fields = text(4)?.unwrap_or_default();
             Ok(Entry {
-                known: known_at(row, others + 5)?,
+                known: known_at(row, others + 6)?,
                 key: row.get(0)?,
                 provenance: provenance_in(row)?,
                 headline: text(0)?,
                 domain: text(1)?,
                 resolves: text(2)?,
                 amended: revision.map(|revision| Amended { revision, fields: Amended::fields_of_line(&fields) }),
+                from: text(5)?.as_deref().map(elsewhere::of_text),
             })
         };
         self.connection.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()

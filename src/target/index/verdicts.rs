@@ -259,7 +259,7 @@ mod tests {
 
     fn insert(index: &mut Index, (id, record, provenance, created_at): &(RecordId, Record, Provenance, Timestamp)) {
         let (key, amended, path) = (None, None, "p");
-        let row = RowImage { id: *id, created_at: *created_at, key, record, provenance, amended, path };
+        let row = RowImage { id: *id, created_at: *created_at, key, record, provenance, amended, path, from: None };
         index.insert(&[row]).expect("it is taken");
     }
 

@@ -242,7 +242,7 @@ fn put(book: &mut Book, home: &Home, documents: &mut Documents<'_>, document: Do
                 book.add(&failure, place, time);
             }
         }
-        Kind::Success => {
+        Kind::Success if document.from.is_none() => {
             let document = documents::whole(home, document);
             let Document { id, created_at, record, provenance, .. } = &document;
             let Some(success) = Success::of(*id, created_at.as_second(), record, provenance) else { return Ok(()) };
@@ -266,8 +266,11 @@ fn put_again(book: &mut Book, home: &Home, documents: &mut Documents<'_>, again:
     Ok(())
 }
 
-/// By what the failure is known, and where.
+/// By what the failure is known, and where. The file says nothing of other homes, so none of their failures is in it.
 fn known(document: &Document) -> Option<(Failure, String)> {
+    if document.from.is_some() {
+        return None;
+    }
     let failure = Failure::of(&document.record, &document.provenance)?;
     let place = failure.place(&document.provenance)?;
     Some((failure, place))

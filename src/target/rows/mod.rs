@@ -135,6 +135,15 @@ pub trait Rows: Target + ReadRows + Debug {
     /// [`Error::Index`].
     fn amended(&self, id: RecordId) -> Result<Option<Amended>, Error>;
 
+    /// Whether another home recorded `id`, as far as its row says. False if the index is not open.
+    ///
+    /// # Errors
+    /// [`Error::Index`].
+    fn is_of_others(&self, id: RecordId) -> Result<bool, index::Error> {
+        let _ = id;
+        Ok(false)
+    }
+
     /// Inserts the row of one record, outside of any batch.
     ///
     /// # Errors
@@ -345,6 +354,10 @@ impl Rows for IndexRows<'_> {
 
     fn find(&self, id: RecordId) -> Result<Option<Known>, Error> {
         Ok(self.opened()?.find(id)?)
+    }
+
+    fn is_of_others(&self, id: RecordId) -> Result<bool, index::Error> {
+        self.opened().map_or(Ok(false), |index| Ok(index.other_home(id)?.is_some()))
     }
 
     fn page_entries(&self, folder: &str) -> Result<Vec<(String, PageEntry)>, index::Error> {

@@ -88,15 +88,15 @@ fn say(context: &Context, Exported { records, retracted, cut }: Exported, file: 
     output::line(&format!("exported: {}{also}, to {}", counted(records, "record", "records"), path(file)));
 }
 
-/// Where the lines go.
-enum Out {
+/// Where what is written goes: to stdout, or to a file that appears whole.
+pub(super) enum Out {
     Stdout(Vec<u8>),
     File { file: BufWriter<File>, temporary: PathBuf, path: PathBuf },
 }
 
 impl Out {
     /// Opens `path`, or stdout. The file gets its name when it is whole; it is readable by its owner alone.
-    fn open(path: Option<&Path>) -> io::Result<Out> {
+    pub(super) fn open(path: Option<&Path>) -> io::Result<Out> {
         let Some(path) = path else { return Ok(Out::Stdout(Vec::with_capacity(BUFFER_BYTES))) };
         // A device or a link would be replaced.
         if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
@@ -114,7 +114,7 @@ impl Out {
         Ok(Out::File { file, temporary, path: path.to_owned() })
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
             Out::Stdout(buffer) => {
                 buffer.extend_from_slice(line);
@@ -131,7 +131,7 @@ impl Out {
     }
 
     /// Everything is written: the file is on the disk under its name.
-    fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         match self {
             Out::Stdout(buffer) => Out::flush(buffer),
             Out::File { file, temporary, path } => {

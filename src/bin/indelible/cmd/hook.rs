@@ -10,6 +10,7 @@
 //! Where `worker.autostart` is set, a hook that has recorded something starts a worker if none runs, once the host has its
 //! answer (`autostart`). The worker shares nothing with the hook, so a host that waits for the hook does not wait for it.
 
+mod cost;
 mod dry_run;
 mod prompt;
 mod start;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use indelible::fs::Dir;
 use indelible::fs::os;
 use indelible::home::Home;
+use indelible::hook::cost::Call;
 use indelible::hook::count::{self, Note, Outcome, Unreadable};
 use indelible::hook::trail::{self, Course, Trail};
 use indelible::hook::turn::Turn;
@@ -54,7 +56,8 @@ const WARNING_CHARS_MAX: usize = 500;
 pub fn run(context: &Context, args: &HookArgs) -> Exit {
     // A panic would be printed on stderr, which hosts show to people.
     std::panic::set_hook(Box::new(|_| {}));
-    let said = catch_unwind(AssertUnwindSafe(|| hook(context, args)));
+    let began = Instant::now();
+    let said = catch_unwind(AssertUnwindSafe(|| hook(context, args, began)));
     let done = said.unwrap_or_else(|_| {
         let panicked = || {
             count_one(context, &Done::new(None, Outcome::Failed, ""), Some("a bug in indelible stopped the hook"));
@@ -109,7 +112,7 @@ impl Done {
     }
 }
 
-fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
+fn hook(context: &Context, args: &HookArgs, mut began: Instant) -> Vec<Done> {
     let host = args.host.as_deref().and_then(Host::of_name);
     let installed = args.context.as_deref();
     let done: Vec<Done> = match read_events(host) {
@@ -117,7 +120,10 @@ fn hook(context: &Context, args: &HookArgs) -> Vec<Done> {
         Ok(events) if args.dry_run => {
             events.into_iter().map(|event| dry_run::tried(context, event, installed)).collect()
         }
-        Ok(events) => events.into_iter().map(|event| one(context, event, installed)).collect(),
+        Ok(events) => {
+            let one = |event| one(context, event, installed, std::mem::replace(&mut began, Instant::now()));
+            events.into_iter().map(one).collect()
+        }
     };
     if args.dry_run {
         done.iter().for_each(dry_run::show);
@@ -137,22 +143,30 @@ fn unreadable(context: &Context, host: Option<Host>, unread: &Unread, dry_run: b
     done
 }
 
-/// Records and counts `event`, and tells what is to be told at it. `installed` says when the installed hook tells something.
-fn one(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
+/// Records and counts `event`, which was begun with at `began`, and tells what is to be told at it. `installed` says when the installed
+/// hook tells something.
+fn one(context: &Context, mut event: Event, installed: Option<&str>, began: Instant) -> Done {
     let home = context.open("the event was not recorded");
     let done = match &home {
         Err(failure) => Done::lost(&event, failure),
         Ok(home) => take(context, home, &mut event, installed),
     };
     let error = (done.outcome == Outcome::Failed).then_some(done.explanation.as_str());
-    let counted = count_in(home.as_ref().ok(), &done, error);
+    let call = home.as_ref().ok().map(|home| cost::of(home, &event, began, done.answer.as_ref()));
+    let counted = count_in(home.as_ref().ok(), &done, error, call.as_ref());
+    let counted_at = Instant::now();
     if let Ok(home) = &home
         && trail::forgets(&event)
     {
         event.log(home).reset();
     }
-    let answer = at_start(context, &home, &event, counted.err(), installed, true).or(done.answer);
-    let answer = answer.or_else(|| at_prompt(context, home.as_ref().ok()?, &event, installed, true));
+    let told_later = at_start(context, &home, &event, counted.err(), installed, true);
+    let told_later = told_later.or_else(|| at_prompt(context, home.as_ref().ok()?, &event, installed, true));
+    if let (Ok(home), Some(_)) = (&home, &told_later) {
+        let rest = Call { is_rest: true, ..cost::of(home, &event, counted_at, told_later.as_ref()) };
+        let _ = count::add_cost(home.private(), event.host, &rest);
+    }
+    let answer = told_later.or(done.answer);
     Done { answer, home: home.ok(), ..done }
 }
 
@@ -346,7 +360,7 @@ fn reason(failure: &Failure) -> String {
 
 fn count_one(context: &Context, done: &Done, error: Option<&str>) {
     let home = context.open("the event was not counted");
-    let _ = count_in(home.as_ref().ok(), done, error);
+    let _ = count_in(home.as_ref().ok(), done, error, None);
 }
 
 /// Counts in `home`, or in the user's state folder if there is no home or it cannot be written. Counts are for people:
@@ -354,8 +368,13 @@ fn count_one(context: &Context, done: &Done, error: Option<&str>) {
 ///
 /// # Errors
 /// Why the home could not be written.
-fn count_in(home: Option<&Home>, done: &Done, error: Option<&str>) -> Result<(), indelible::fs::Error> {
-    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note);
+fn count_in(
+    home: Option<&Home>,
+    done: &Done,
+    error: Option<&str>,
+    call: Option<&Call>,
+) -> Result<(), indelible::fs::Error> {
+    let count = |folder: &Dir| count::count_with(folder, done.host, done.outcome, done.note, call);
     let remembered = |folder: &Dir| error.map_or(Ok(()), |error| count::remember(folder, error));
     let Some(home) = home else {
         if let Some(folder) = lost::make() {

@@ -51,6 +51,19 @@ pub fn run(context: &Context, ruling: Ruling, args: &VerdictArgs) -> Result<Exit
     Ok(Exit::Done)
 }
 
+/// Records the verdict `ruling` on the rule `id`, in this process's name. It prints nothing.
+///
+/// # Errors
+/// Why it was not kept.
+pub(super) fn give(context: &Context, home: &Home, id: RecordId, ruling: Ruling) -> Result<(), Failure> {
+    let request = Request {
+        record: Record::Verdict(Verdict { verdict: ruling, of: id, because: String::new() }),
+        key: None,
+        provenance: Provenance::default(),
+    };
+    kept(context, home, request, ruling).map(drop)
+}
+
 /// Records the verdict.
 fn kept(context: &Context, home: &Home, request: Request, ruling: Ruling) -> Result<Receipt, Failure> {
     let settings = record::settings(context, home, false)?;

@@ -141,14 +141,16 @@ fn heading(count: u64, is_more: bool, shown: usize, sort: Sort) -> String {
 /// A line for each record.
 pub fn lines(screen: &Screen, records: &[Recorded]) -> String {
     let line = |it: &Recorded| {
-        vec![
+        let mut cells = vec![
             screen.dim(&screen.time(it.created_at)),
             screen.kind(it.kind()),
             screen.severity(it.severity()),
             line_of(&it.domain().unwrap_or_default()),
             line_of(it.title()),
             screen.dim(&it.id.short()),
-        ]
+        ];
+        cells.extend(it.from.map(|from| screen.dim(&from.says())));
+        cells
     };
     // Long domains give way to titles.
     screen.table(&records.iter().map(line).collect::<Vec<_>>(), &[(4, 30), (3, 10), (4, 10)])

@@ -7,6 +7,7 @@ mod batch;
 pub mod complete;
 mod config;
 mod context;
+mod cost;
 mod demo;
 mod dialogue;
 mod edit;
@@ -23,6 +24,7 @@ mod logs;
 mod manual;
 mod mcp;
 mod outcome;
+mod page;
 mod presence;
 pub mod query;
 mod recall;
@@ -40,6 +42,7 @@ mod sync;
 mod sync_report;
 mod trust;
 mod verify;
+mod watch;
 mod worker;
 
 use std::cell::OnceCell;
@@ -172,6 +175,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Command::Verify => verify::run(&context),
         Command::Repair { dismiss, timeout } => repair::run(&context, dismiss, timeout),
         Command::Status { check, metrics } => status::run(&context, check, metrics),
+        Command::Cost { since } => cost::run(&context, since.as_deref()),
+        Command::Watch => watch::run(&context),
         Command::Logs { follow, lines } => logs::run(&context, follow, lines),
         Command::List(args) => list::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),
@@ -185,6 +190,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         },
         Command::Backup(BackupCommand::Export(args)) => export::run(&context, &args),
         Command::Backup(BackupCommand::Import(args)) => import::run(&context, &args),
+        Command::Backup(BackupCommand::Page(args)) => page::run(&context, &args),
         Command::Presence(command) => presence::run(&context, &command),
         Command::Sync(command) => sync::run(&context, &command),
         Command::SyncReport { fix, verbose } => sync_report::run(&context, fix, verbose),

@@ -128,7 +128,8 @@ fn line(
     indent: usize,
 ) -> String {
     let session = session.map(|it| format!("  {}", visible_line(it)));
-    let session = session.unwrap_or_default();
+    let from = recorded.from.map(|from| format!("  {}", from.says())).unwrap_or_default();
+    let session = session.unwrap_or_default() + &from;
     let before =
         format!("{}  {}  {}  ", screen.dim(&screen.time(at)), screen.dim(&id.short()), screen.kind(recorded.kind()),);
     let title = screen.fitted(&line_of(recorded.title()), indent + width_of(&before) + width_of(&session));

@@ -114,6 +114,7 @@ fn text_of(screen: &Screen, query: &str, hit: &Hit, explain: bool) -> String {
     about.extend(Some(screen.severity(recorded.severity())).filter(|it| !it.is_empty()));
     about.extend(recorded.domain().map(|domain| screen.fitted(&line_of(&domain), BESIDE_DOMAIN)));
     about.push(screen.dim(&screen.time(recorded.created_at)));
+    about.extend(recorded.from.map(|from| screen.dim(&from.says())));
     let is_title = recorded.title().trim().starts_with(line.text.trim());
     let title = if is_title { marked(screen, line) } else { screen.bold(&line_of(recorded.title())) };
     let mut text = format!("{}\n    {}\n", about.join("  "), screen.fitted(&title, 4));

@@ -160,6 +160,9 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         }
     }
     show("recorded", &screen.whole_time(recorded.created_at));
+    if let Some(from) = recorded.from {
+        show("recorded in", from.says().trim_start_matches("from "));
+    }
     if let Some(key) = &recorded.request.key {
         show("key", &line_of(key));
     }
@@ -189,10 +192,7 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         Place::Other => show("file", &format!("{place} (something else is there)")),
     }
     show("row", &recorded.row_id.map_or_else(|| "none yet".into(), |row| row.to_string()));
-    match commit {
-        Some(it) => show("commit", &commit_line(screen, it)),
-        None => show("commit", "none found: it waits for the worker, or its history is long"),
-    }
+    show("commit", &commit_text(screen, recorded, commit.as_ref()));
     for commit in history.iter().flatten() {
         let change = format!("{:?}", commit.change).to_lowercase();
         show(&change, &format!("{}  {}", commit_line(screen, commit), line_of(&commit.subject)));
@@ -227,6 +227,15 @@ fn verdict_line(screen: &Screen, given: &Given) -> String {
     };
     let because = if because.is_empty() { String::new() } else { format!(": {because}") };
     format!("{}  {}  by {by}  {}{because}", given.ruling, screen.whole_time(given.at), given.id.short())
+}
+
+/// The commit that introduced `recorded`, or why none is shown.
+fn commit_text(screen: &Screen, recorded: &Recorded, commit: Option<&FileCommit>) -> String {
+    match commit {
+        Some(it) => commit_line(screen, it),
+        None if recorded.from.is_some() => "none here: another home recorded it".to_owned(),
+        None => "none found: it waits for the worker, or its history is long".to_owned(),
+    }
 }
 
 fn commit_line(screen: &Screen, commit: &FileCommit) -> String {

@@ -5,12 +5,14 @@
 mod lines;
 mod metrics;
 
+pub(super) use lines::{beginning_of_today, bytes};
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use indelible::fs::os::Stream;
 use indelible::home::Home;
-use indelible::hook::count::Counts;
+use indelible::hook::count::{self, Counts};
 use indelible::model::layout::QUARANTINE;
 use indelible::model::text::{self, number, visible_line};
 use indelible::quarantine::Contents;
@@ -23,7 +25,7 @@ use serde::Serialize;
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::lost;
-use crate::output::{self, count};
+use crate::output::{self, count as counted};
 use crate::reading::screen::Screen;
 use crate::settings::Settings;
 use crate::user;
@@ -45,7 +47,8 @@ pub fn run(context: &Context, check: bool, as_metrics: bool) -> Result<Exit, Fai
     let notices = Settings::explained(&home, &context.overrides)?.notices;
     let passed = user::state_folder().as_deref().map(Passed::read).unwrap_or_default();
     if as_metrics {
-        output::write(Stream::Output, &metrics::of(&status, standing.as_ref()));
+        let costs = count::costs(home.private()).map_err(|error| Failure::of(WHAT, &error))?;
+        output::write(Stream::Output, &metrics::of(&status, &costs, standing.as_ref()));
     } else if context.json {
         output::json(&Told {
             status: &status,
@@ -95,7 +98,7 @@ fn quarantined(quarantine: &Contents, folder: &Path, show: &impl Fn(&str, String
     let Contents { damaged, parked, operations: _, set_aside, events } = quarantine;
     let mut line = format!("{} damaged, {} parked, {} set aside", many(damaged), many(parked), many(set_aside));
     if !events.is_empty() {
-        line.push_str(&format!(", {}", count(events.len() as u64, "unreadable event", "unreadable events")));
+        line.push_str(&format!(", {}", counted(events.len() as u64, "unreadable event", "unreadable events")));
     }
     let all: Vec<_> = damaged.iter().chain(parked).chain(set_aside).chain(events).collect();
     if all.is_empty() {
@@ -146,7 +149,7 @@ fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
     let journal = &status.journal;
     show(
         "journal",
-        format!("{}, {}", count(journal.segments as u64, "segment", "segments"), lines::bytes(journal.bytes)),
+        format!("{}, {}", counted(journal.segments as u64, "segment", "segments"), lines::bytes(journal.bytes)),
     );
     show("index", format!("{} of write-ahead log", lines::bytes(status.index_wal_bytes)));
     show("search", status.search.line());
@@ -174,6 +177,22 @@ fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
     }
 }
 
+/// How large the stores are, in a few words.
+pub(super) fn size_of(status: &Status) -> String {
+    lines::bytes(status.size.all_bytes)
+}
+
+/// What the worker does, in a few words.
+pub(super) fn state_of_worker(status: &Status) -> String {
+    match (&status.worker, &status.published, status.publisher) {
+        (Some(_), Some(published), Some(Publisher::Running)) => {
+            format!("worker {}: {:?}", published.process, published.state).to_lowercase()
+        }
+        (Some(holder), ..) => holder.clone(),
+        (None, ..) => "no worker runs".to_owned(),
+    }
+}
+
 /// The worker that runs, or the last one. The status of the last one is old.
 fn worker(status: &Status) -> String {
     let state = |published: &Published| format!("{:?}", published.state).to_lowercase();
@@ -197,7 +216,7 @@ fn worker(status: &Status) -> String {
 /// What a worker has published; `by` says who, if that worker is gone.
 fn published_lines(published: &Published, by: &str, show: &impl Fn(&str, String)) {
     if let Some(last) = &published.last_commit {
-        show("committed", format!("{} at {:.0}{by}", count(last.records as u64, "record", "records"), last.at));
+        show("committed", format!("{} at {:.0}{by}", counted(last.records as u64, "record", "records"), last.at));
     }
     let counts = &published.counts;
     show(
@@ -205,12 +224,12 @@ fn published_lines(published: &Published, by: &str, show: &impl Fn(&str, String)
         format!(
             "{}, {}, {}, {}, {} and {} left to the worker, {} torn, {} voided, {} damaged, {} parked, \
              {} applied after all, {} void",
-            count(counts.commits, "commit", "commits"),
-            count(counts.records, "record", "records"),
-            count(counts.retries, "retry", "retries"),
-            count(counts.waits, "wait", "waits"),
-            count(counts.rows_inserted, "row", "rows"),
-            count(counts.files_written, "file", "files"),
+            counted(counts.commits, "commit", "commits"),
+            counted(counts.records, "record", "records"),
+            counted(counts.retries, "retry", "retries"),
+            counted(counts.waits, "wait", "waits"),
+            counted(counts.rows_inserted, "row", "rows"),
+            counted(counts.files_written, "file", "files"),
             number(counts.torn),
             number(counts.voided),
             number(counts.damaged),

@@ -8,7 +8,7 @@ use indelible::model::Field;
 use indelible::query::{Recorded, Retracted};
 
 /// The columns of a record.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "id",
     "kind",
     "title",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 17] = [
     "agent",
     "host",
     "cwd",
+    "from",
 ];
 
 /// The line of names.
@@ -48,6 +49,7 @@ pub fn of(recorded: &Recorded, state: &str) -> String {
         "updated_at" => format!("{:.3}", recorded.updated_at),
         "state" => state.to_owned(),
         "path" => recorded.path.clone(),
+        "from" => recorded.from.map(|from| from.says()).unwrap_or_default(),
         name => {
             let spec = indelible::model::FieldSpec::named(name);
             spec.and_then(|spec| provenance.text(spec.field)).unwrap_or_default().into_owned()

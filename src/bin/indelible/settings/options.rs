@@ -16,6 +16,7 @@ use indelible::trust::Standing;
 use indelible::{pipeline, sync, worker};
 
 use super::Settings;
+use super::sections::time;
 use crate::exit::{Exit, Failure};
 use crate::user;
 
@@ -81,6 +82,8 @@ impl Settings {
             push_age: seconds(self.sync.push_age_s),
             look_every: seconds(self.sync.fetch_s),
             secrets: secrets.map(Arc::new),
+            merge: self.sync.merge,
+            import: sync::import::Options { what: self.sync.import, since: time(&self.sync.import_since) },
             public: self.sync.public,
             timeout: seconds(self.sync.timeout_s),
             alert: seconds(self.sync.alert_s),

@@ -6,6 +6,10 @@ use std::path::Path;
 use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
+use indelible::sync::import::What;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -40,6 +44,13 @@ pub struct SyncSettings {
     #[serde(deserialize_with = "within::<_, _, 10, MAX>")]
     pub fetch_s: u64,
     pub hold_secrets: bool,
+    /// Whether this home merges lanes into the trunk.
+    pub merge: bool,
+    /// Which records of other homes are imported.
+    pub import: What,
+    /// Only records from this time on; empty for all.
+    #[serde(deserialize_with = "time_or_empty")]
+    pub import_since: String,
     pub public: bool,
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub timeout_s: u64,
@@ -225,6 +236,21 @@ fn provenance_names() -> Vec<&'static str> {
     PROVENANCE.iter().map(|spec| spec.name).collect()
 }
 
+/// The time in `text`: a date, or a time as in RFC 3339.
+pub fn time(text: &str) -> Option<Timestamp> {
+    let of_date = || text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+    text.parse().ok().or_else(of_date)
+}
+
+/// Reads a time, as text, or an empty text.
+fn time_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.is_empty() || time(&text).is_some() {
+        true => Ok(text),
+        false => Err(D::Error::invalid_value(Unexpected::Str(&text), &"a date, or a time as in RFC 3339")),
+    }
+}
+
 /// Reads prefixes of references: `refs/` first, without what git allows in no name.
 fn prefixes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let prefixes = Vec::<String>::deserialize(deserializer)?;
@@ -248,6 +274,9 @@ impl Default for SyncSettings {
             push_age_s: 30,
             fetch_s: 300,
             hold_secrets: true,
+            merge: true,
+            import: What::All,
+            import_since: String::new(),
             public: false,
             timeout_s: 60,
             alert_s: 24 * 3600,

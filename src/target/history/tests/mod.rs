@@ -157,6 +157,7 @@ fn record(path: &str, text: &str) -> Intent {
         record: Record::Failure(learning),
         amended: None,
         files: vec![page(path, text)],
+        from: None,
     }
 }
 

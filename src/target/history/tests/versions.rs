@@ -16,7 +16,16 @@ pub(super) fn recorded(title: &str) -> Intent {
     let (id, at) = (RecordId::new(), Timestamp::UNIX_EPOCH);
     let record = Record::Failure(Learning { title: title.into(), domain: "d".into(), ..Learning::default() });
     let files = page::files(id, at, &Request::new(record.clone()), Level::Day);
-    Intent { id, created_at: at, key: None, provenance: Provenance::default(), record, amended: None, files }
+    Intent {
+        id,
+        created_at: at,
+        key: None,
+        provenance: Provenance::default(),
+        record,
+        amended: None,
+        files,
+        from: None,
+    }
 }
 
 fn change_of(of: RecordId, n: u64) -> Change {

@@ -1,7 +1,7 @@
 //! Recorded text as data: in code spans and quotes, named with its origin, within a size.
 
 use indelible::model::text::{QUOTED_CHARS_MAX, quoted, shortened, visible_to_agents};
-use indelible::model::{Field, Kind, Origin, PROVENANCE, body_of, fields_of};
+use indelible::model::{Field, Kind, Origin, OtherHome, PROVENANCE, body_of, fields_of};
 use indelible::query::{self, Recorded, View, is_promoted};
 use indelible::search::State;
 
@@ -65,6 +65,7 @@ pub fn about(recorded: &Recorded, here: Option<&str>) -> String {
         about.push("golden".into());
     }
     about.push(origin(recorded));
+    about.extend(recorded.from.map(OtherHome::says));
     match recorded.provenance().project.as_deref() {
         Some(project) if Some(project) == here => about.push("this project".into()),
         Some(project) => about.push(format!("project {}", name(project))),

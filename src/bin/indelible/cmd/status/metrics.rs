@@ -5,6 +5,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use indelible::hook::cost::Costs;
 use indelible::pipeline;
 use indelible::status::{Publisher, Status};
 use indelible::sync::Standing;
@@ -19,6 +20,7 @@ struct Text {
 enum Type {
     Gauge,
     Counter,
+    Summary,
 }
 
 impl Text {
@@ -27,6 +29,7 @@ impl Text {
         let word = match kind {
             Type::Gauge => "gauge",
             Type::Counter => "counter",
+            Type::Summary => "summary",
         };
         let name = format!("indelible_{name}");
         let _ = writeln!(self.out, "# TYPE {name} {word}");
@@ -54,7 +57,10 @@ struct Family<'t> {
 
 impl Family<'_> {
     fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        let end = if matches!(self.kind, Type::Counter) { "_total" } else { "" };
+        self.sample_of(if matches!(self.kind, Type::Counter) { "_total" } else { "" }, labels, value);
+    }
+
+    fn sample_of(&mut self, end: &str, labels: &[(&str, &str)], value: impl Display) {
         let mut all = format!("home=\"{}\"", escaped(&self.text.home));
         for (name, label) in labels {
             let _ = write!(all, ",{name}=\"{}\"", escaped(label));
@@ -68,8 +74,8 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// `status`, and how the home stands with its remote, as OpenMetrics text.
-pub fn of(status: &Status, standing: Option<&Standing>) -> String {
+/// `status` as OpenMetrics text, with what hooks cost, and how the home stands with its remote.
+pub fn of(status: &Status, costs: &Costs, standing: Option<&Standing>) -> String {
     let mut text = Text { out: String::new(), home: status.home.clone() };
     records(status, &mut text);
     sizes(status, &mut text);
@@ -79,6 +85,7 @@ pub fn of(status: &Status, standing: Option<&Standing>) -> String {
         counts(&published.counts, &mut text);
     }
     hooks(status, &mut text);
+    hook_times(costs, &mut text);
     text.gauge("needs_attention", "Things that need a person's attention.", status.needs_attention.len());
     text.out.push_str("# EOF\n");
     text.out
@@ -178,6 +185,28 @@ fn hooks(status: &Status, text: &mut Text) {
         family.sample(&[("outcome", outcome)], count);
     }
     text.counter("hook_told", "Failures at which an agent was told what is known.", hooks.told);
+}
+
+/// How long calls of hooks took, by host.
+fn hook_times(costs: &Costs, text: &mut Text) {
+    let by_host = costs.by_host();
+    if by_host.is_empty() {
+        return;
+    }
+    let seconds = |us: u64| us as f64 / 1e6;
+    let mut family =
+        text.family("hook_duration_seconds", Type::Summary, "Times of calls of hooks, without the start of a process.");
+    for (host, cost) in &by_host {
+        for (quantile, share) in [("0.5", 0.5), ("0.99", 0.99)] {
+            if let Some(us) = cost.quantile_us(share) {
+                family.sample(&[("host", host), ("quantile", quantile)], seconds(us));
+            }
+        }
+        family.sample_of("_sum", &[("host", host)], seconds(cost.us));
+        family.sample_of("_count", &[("host", host)], cost.calls);
+    }
+    let mut family = text.family("hook_told_tokens", Type::Counter, "About how many tokens agents were told by hooks.");
+    by_host.iter().for_each(|(host, cost)| family.sample(&[("host", host)], cost.tokens));
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use indelible::home::Home;
-use indelible::sync::{self, Asked, Class, Options, Pushed, Session, Standing, standing};
+use indelible::sync::{self, Asked, Class, Combined, Options, Pushed, Session, Standing, standing};
 use indelible::target::search::Bound;
 use indelible::worker::Want;
 
@@ -41,7 +41,8 @@ fn sync_once(context: &Context, args: &SyncArgs) -> Result<Exit, Failure> {
     context.name_home()?;
     let home = context.open(NOT_SYNCED)?;
     let settings = context.settings(&home)?;
-    let asked = Asked { refill: args.refill, retry_held: true, compare: true, ..Asked::default() };
+    let asked =
+        Asked { refill: args.refill, retry_held: true, compare: true, combine: !args.push_only, ..Asked::default() };
     let outcome = Outcome::of(&home, &settings, asked, seconds(args.timeout), 1, NOT_SYNCED)?;
     outcome.say(context)
 }
@@ -49,6 +50,7 @@ fn sync_once(context: &Context, args: &SyncArgs) -> Result<Exit, Failure> {
 /// What became of a sync.
 struct Outcome {
     pushed: Pushed,
+    combined: Combined,
     standing: Option<Standing>,
     error: Option<sync::Error>,
     ms: u128,
@@ -66,10 +68,10 @@ impl Outcome {
     ) -> Result<Outcome, Failure> {
         let (begin, until) = (Instant::now(), Instant::now() + wait_max);
         let options = settings.sync()?;
-        let mut pushed = Pushed::default();
+        let (mut pushed, mut combined) = (Pushed::default(), Combined::default());
         let (mut error, mut not_committed) = (None, None);
+        let job = Job { home, settings, want: Want::Flush, what, search: Bound::Slice };
         if !options.remote.is_empty() {
-            let job = Job { home, settings, want: Want::Flush, what, search: Bound::Slice };
             not_committed = match job.run(wait_max, &mut ()) {
                 // What is committed already gets there all the same.
                 Err(failure) if failure.exit == Exit::TryAgain => Some(failure.causes.join(": ")),
@@ -77,13 +79,17 @@ impl Outcome {
             };
         }
         let tries = if not_committed.is_some() { 1 } else { tries };
-        if let Err(failed) = push_until(home, &options, asked, (until, tries), &mut pushed) {
+        if let Err(failed) = push_until(home, &options, asked, (until, tries), (&mut pushed, &mut combined)) {
             error = Some(failed);
+        }
+        if combined.imported.records + combined.imported.changes > 0 {
+            // It is in the journal: what cannot be applied now, a worker applies.
+            let _ = job.run(until.saturating_duration_since(Instant::now()), &mut ());
         }
         let error =
             error.or(not_committed.map(|why| sync::Error::new(Class::Later, format!("not committed yet: {why}"))));
         let standing = standing(home, &options).map_err(|error| failure(what, &error))?;
-        Ok(Outcome { pushed, standing, error, ms: begin.elapsed().as_millis() })
+        Ok(Outcome { pushed, combined, standing, error, ms: begin.elapsed().as_millis() })
     }
 
     /// Whether the remote has acknowledged everything from before the call. What was committed meanwhile does not count.
@@ -126,6 +132,26 @@ impl Outcome {
             0 => format!("the remote has all of it: {lane}"),
             records => format!("{} pushed to {lane}", output::count(records, "record was", "records were")),
         });
+        let Combined { merged, folded, imported, closed, .. } = &self.combined;
+        let lines = [
+            (*merged > 0).then(|| format!("{} merged", output::count(*merged, "record was", "records were"))),
+            (imported.records > 0)
+                .then(|| format!("{} imported", output::count(imported.records, "record was", "records were"))),
+            (imported.changes > 0).then(|| {
+                format!(
+                    "{} by other homes",
+                    output::count(imported.changes, "record was changed", "records were changed")
+                )
+            }),
+            (*folded > 0).then(|| format!("{} folded", output::count(*folded, "lane was", "lanes were"))),
+            (imported.left_out > 0).then(|| {
+                format!("{} left out: no records", output::count(imported.left_out, "file was", "files were"))
+            }),
+            closed
+                .as_ref()
+                .map(|why| format!("the remote does not take the trunk, and lanes are pushed all the same: {why}")),
+        ];
+        lines.iter().flatten().for_each(|line| output::line(line));
         Ok(exit)
     }
 
@@ -139,6 +165,15 @@ impl Outcome {
             "lane": standing.and_then(|it| it.lane.clone()),
             "commit": standing.and_then(|it| it.pushed.as_ref()).map(|pushed| pushed.commit.clone()),
             "attempts": self.pushed.attempts,
+            "merged": self.combined.merged,
+            "folded": self.combined.folded,
+            "imported": {
+                "records": self.combined.imported.records,
+                "changes": self.combined.imported.changes,
+                "unwanted": self.combined.imported.unwanted,
+                "left_out": self.combined.imported.left_out,
+                "named": self.combined.imported.named.iter().map(|(path, why)| serde_json::json!({"path": path, "why": why})).collect::<Vec<_>>(),
+            },
             "ms": self.ms,
         });
         if !self.reached() {
@@ -155,11 +190,11 @@ fn push_until(
     options: &Options,
     asked: Asked,
     (until, tries): (Instant, u32),
-    pushed: &mut Pushed,
+    (pushed, combined): (&mut Pushed, &mut Combined),
 ) -> Result<(), sync::Error> {
     let mut pause = Duration::from_millis(500);
     for _ in 1..tries {
-        match push(home, options, asked, until, pushed) {
+        match push(home, options, asked, until, (pushed, combined)) {
             Err(error) if matches!(error.class(), Class::Later | Class::Raced) && Instant::now() + pause < until => {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(8));
@@ -167,11 +202,17 @@ fn push_until(
             done => return done,
         }
     }
-    push(home, options, asked, until, pushed)
+    push(home, options, asked, until, (pushed, combined))
 }
 
-fn push(home: &Home, options: &Options, asked: Asked, until: Instant, pushed: &mut Pushed) -> Result<(), sync::Error> {
-    Session::open(home, options, until, &NEVER)?.push(asked, pushed)
+fn push(
+    home: &Home,
+    options: &Options,
+    asked: Asked,
+    until: Instant,
+    (pushed, combined): (&mut Pushed, &mut Combined),
+) -> Result<(), sync::Error> {
+    Session::open(home, options, until, &NEVER)?.sync(asked, pushed, combined)
 }
 
 fn exit_of(class: Class) -> Exit {

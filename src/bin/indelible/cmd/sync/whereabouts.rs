@@ -53,7 +53,10 @@ pub fn run(context: &Context, args: &WhereArgs) -> Result<Exit, Failure> {
     };
     let remote = where_is(&home, &options, &path).map_err(|error| failure(WHAT, &error))?;
     data["pending"] = json!(is_pending);
-    data["origin"] = Value::Null;
+    data["origin"] = match &shown {
+        Shown::Visible(details) => details.recorded.from.map_or(Value::Null, |home| json!({ "home": home })),
+        _ => Value::Null,
+    };
     data["remote"] = json!(remote);
     match context.json {
         true => output::json(&data),

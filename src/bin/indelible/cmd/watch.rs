@@ -1,0 +1,154 @@
+//! `watch`: a home, live in the terminal.
+//!
+//! `window` takes the terminal over and gives it back, `look` reads the home when it has changed, `app` says what a key does, `draw`
+//! draws. One loop waits for keys, looks every [`TICK`] whether something has changed, and draws only if so: with nothing to
+//! do it takes some ten system calls four times a second.
+//!
+//! A change goes the same way as by `validate` and `retract`: this process is at a terminal, so it is a person's.
+
+mod app;
+mod draw;
+mod look;
+mod window;
+
+use std::io;
+use std::time::Duration;
+
+use indelible::fs::os::Stream;
+use indelible::home::Home;
+use indelible::model::text::path;
+use indelible::model::{RecordId, Ruling};
+use indelible::revise::Asked as Revision;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind};
+
+use super::{Context, judge, revising};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::reading::{self, zone};
+
+use app::{Action, App, Change};
+use draw::{Look, draw};
+use look::Looker;
+use window::{Asked, Window};
+
+const WHAT: &str = "nothing can be watched";
+/// How often it is looked whether something has changed, and the longest wait of a signal.
+const TICK: Duration = Duration::from_millis(250);
+/// The most keys that are read before what they did is drawn.
+const KEYS_MAX: usize = 100;
+
+pub fn run(context: &Context) -> Result<Exit, Failure> {
+    if !window::is_possible() || output::is_dumb() || context.json {
+        let why = io::Error::other("that needs a terminal that can be drawn on");
+        let hint = "`indelible status` and `indelible list` are for everything else";
+        return Err(Failure::new(Exit::Usage, WHAT).because(&why).hint(hint));
+    }
+    let home = context.open(WHAT)?;
+    let settings = context.settings(&home)?;
+    let mut looker = Looker::new(&home, settings.history());
+    let look = Look {
+        colours: output::has_colours(Stream::Output),
+        zone: zone::local(),
+        home: format!("indelible  {}", path(home.path())),
+    };
+    let mut window = Window::open().map_err(|error| Failure::new(Exit::Io, WHAT).because(&error))?;
+    let ended = watched(context, &home, &mut window, &mut looker, &look);
+    drop(window);
+    match ended {
+        // A terminal that was closed cannot be drawn on: that is an end like any other.
+        Err(_) if !window::is_possible() => Ok(Exit::Done),
+        ended => ended.map(|()| Exit::Done).map_err(|error| Failure::new(Exit::Io, "the watch ended").because(&error)),
+    }
+}
+
+/// Watches until a person or a signal ends it.
+fn watched(
+    context: &Context,
+    home: &Home,
+    window: &mut Window,
+    looker: &mut Looker<'_>,
+    look: &Look,
+) -> io::Result<()> {
+    let mut app = App::new(looker.read());
+    let mut is_stale = true;
+    loop {
+        match window.asked() {
+            Some(Asked::End) => return Ok(()),
+            Some(Asked::Suspend) => {
+                window.suspend()?;
+                is_stale = true;
+            }
+            Some(Asked::Resumed) => {
+                window.resume()?;
+                is_stale = true;
+            }
+            None => {}
+        }
+        if looker.is_due() {
+            app.update(looker.read());
+            is_stale = true;
+        }
+        if is_stale {
+            window.terminal().draw(|frame| draw(frame, &mut app, look))?;
+            is_stale = false;
+        }
+        if !window.wait(TICK) {
+            return Ok(());
+        }
+        for _ in 0..KEYS_MAX {
+            if !event::poll(Duration::ZERO)? {
+                break;
+            }
+            is_stale = true;
+            let action = match event::read()? {
+                // Builds for tests have a key that fails.
+                Event::Key(key) if cfg!(debug_assertions) && key.code == KeyCode::F(12) => panic!("F12 was pressed"),
+                Event::Key(key) if key.kind != KeyEventKind::Release => app.key(key),
+                _ => None,
+            };
+            match action {
+                None => {}
+                Some(Action::End) => return Ok(()),
+                Some(Action::Suspend) => window.suspend()?,
+                Some(Action::Search(words)) => {
+                    let found = looker.search(&words);
+                    app.show_found(words, found);
+                }
+                Some(Action::Change(change, id)) => {
+                    app.message = Some(changed(context, home, change, id).unwrap_or_else(|failure| said(&failure)));
+                    looker.hurry();
+                }
+            }
+        }
+    }
+}
+
+/// Validates or retracts the record `id`. Returns what was done.
+fn changed(context: &Context, home: &Home, change: Change, id: RecordId) -> Result<String, Failure> {
+    // One that says nothing: the screen is drawn on.
+    let quiet = context.for_another_call();
+    match change {
+        Change::Validate => {
+            judge::give(&quiet, home, id, Ruling::Validated)?;
+            Ok(format!("validated: {}", id.short()))
+        }
+        Change::Retract => {
+            let what = "nothing was changed";
+            let settings = quiet.settings(home)?;
+            let reviser = revising::reviser(home, &settings, false)?;
+            let planned = {
+                let view = reading::view(&quiet, home)?;
+                let target = revising::Target { id, path: None };
+                revising::plan(&reviser, &view, &[target], &Revision::Retract, None, what)?
+            };
+            revising::keep(&quiet, home, &settings, &reviser, &planned, what)?;
+            Ok(format!("retracted: {0}; `indelible restore {0}` brings it back", id.short()))
+        }
+    }
+}
+
+/// A failure on one line.
+fn said(failure: &Failure) -> String {
+    let causes = failure.causes.join(": ");
+    if causes.is_empty() { format!("error: {}", failure.what) } else { format!("error: {}: {causes}", failure.what) }
+}

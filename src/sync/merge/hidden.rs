@@ -1,0 +1,99 @@
+//! Records that were retracted or erased, found by the ends of names: a state file does not say where a record's page was.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use git2::{Oid, Repository};
+
+use super::shape::{self, Shape, Tail};
+use super::{Error, FILE_BYTES_MAX};
+use crate::model::RecordId;
+use crate::model::layout::{RETRACTED, ROOTS};
+use crate::model::path::of_state_file;
+use crate::page;
+use crate::sync::tree::{Doing as _, Trees};
+
+/// How many commits of the trunk are looked through for a page that is to come back.
+const COMMITS_MAX: usize = 10_000;
+
+/// The records that have state files.
+pub(super) struct Hidden {
+    by_end: HashMap<u32, BTreeSet<RecordId>>,
+}
+
+impl Hidden {
+    /// Those in `tree`, and `also`.
+    pub(super) fn of(
+        trees: &Trees<'_>,
+        tree: Option<Oid>,
+        also: impl Iterator<Item = RecordId>,
+    ) -> Result<Hidden, Error> {
+        let mut by_end: HashMap<u32, BTreeSet<RecordId>> = HashMap::new();
+        let mut ids: Vec<RecordId> = also.collect();
+        trees.each(tree, RETRACTED, &mut |path, _| {
+            ids.extend(of_state_file(path));
+            Ok(())
+        })?;
+        for id in ids {
+            by_end.entry(id.0.as_u128() as u32).or_default().insert(id);
+        }
+        Ok(Hidden { by_end })
+    }
+
+    /// Those whose pages can have a name with this end.
+    pub(super) fn named(&self, tail: Tail) -> Vec<RecordId> {
+        let end = match tail {
+            Tail::Short(digits) => digits,
+            Tail::Full(id) => id.0.as_u128() as u32,
+        };
+        self.by_end.get(&end).into_iter().flatten().copied().filter(|id| tail.is_of(*id)).collect()
+    }
+}
+
+/// The pages of `ids` in `tree`, each with its path and the name of its bytes.
+pub(super) fn pages_of(
+    trees: &Trees<'_>,
+    tree: Option<Oid>,
+    ids: &BTreeSet<RecordId>,
+) -> Result<Vec<(RecordId, String, Oid)>, Error> {
+    let mut found = Vec::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    let ends: BTreeMap<u32, ()> = ids.iter().map(|id| (id.0.as_u128() as u32, ())).collect();
+    for root in ROOTS {
+        trees.each(tree, root, &mut |path, file| {
+            let Shape::Page(tail) = shape::of(path) else { return Ok(()) };
+            let is_named = match tail {
+                Tail::Short(digits) => ends.contains_key(&digits),
+                Tail::Full(id) => ids.contains(&id),
+            };
+            if is_named
+                && let Some(bytes) = trees.file(file.id, FILE_BYTES_MAX)?
+                && let Some(id) = page::id_of(&bytes).filter(|id| ids.contains(id))
+            {
+                found.push((id, path.to_owned(), file.id));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The last bytes that the trunk had at `path`, along its first parents.
+pub(super) fn last_in(
+    repository: &Repository,
+    trees: &Trees<'_>,
+    trunk: Option<Oid>,
+    path: &str,
+) -> Result<Option<Oid>, Error> {
+    let mut at = trunk;
+    for _ in 0..COMMITS_MAX {
+        let Some(id) = at else { break };
+        let commit = repository.find_commit(id).doing("reading a commit")?;
+        if let Some(found) = trees.find(Some(commit.tree_id()), [path])?.get(path).filter(|found| found.is_plain) {
+            return Ok(Some(found.id));
+        }
+        at = commit.parent_ids().next();
+    }
+    Ok(None)
+}

@@ -1,0 +1,165 @@
+//! The merge: a trunk and the lanes of any number of homes become one commit of the trunk.
+//!
+//! 1. It is a function of the trunk, of the lanes' tips, and of what the trunk has merged of each lane. Hosts that merge the same
+//!    make the same commit: its parents are sorted, its date is that of the newest tip, its author is fixed.
+//! 2. It is a merge by path of three trees: what a lane was when it was merged last, what it is now, and the trunk. So what a
+//!    person removes from the trunk stays removed there, and their commits stay.
+//! 3. Revisions come first ([`join`]): of two files of one record the trunk has the later one, or both by field. Where they say
+//!    nothing, the trunk's file is the record's.
+//! 4. A record that a state file hides is in no tree of the trunk from then on; its history keeps it.
+//! 5. Two records of one path: the first in the trunk keeps it, the other gets its full id in its name.
+//! 6. Pages are never taken from lanes. They are rendered from the merged tree.
+//! 7. Lanes are from outside. Whatever cannot be a record's is left out and counted; the rest of its lane is merged.
+//!
+//! It only adds objects to the repository. It is no durable step: killed anywhere, it leaves objects that nothing reaches.
+
+mod draft;
+mod hidden;
+mod join;
+mod pages;
+mod shape;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use git2::{Commit, Oid, Repository, Signature, Time};
+use uuid::Uuid;
+
+#[cfg(test)]
+pub(crate) use join::{Joined, pages as join_pages, states as join_states};
+pub(crate) use join::{amendment, page_of};
+pub(crate) use shape::{Shape, of as shape_of};
+
+use super::message::{self, Trailers};
+use super::tree::{Doing as _, Error, Trees};
+use draft::Draft;
+
+/// The most parents of a commit. More lanes become several commits.
+const PARENTS_MAX: usize = 500;
+/// The largest file that is taken from a lane, in bytes.
+pub const FILE_BYTES_MAX: usize = 16 << 20;
+/// The author of the trunk's commits, whoever merges.
+const AUTHOR: (&str, &str) = ("indelible", "indelible@localhost");
+
+/// A line of commits that is merged into the trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The lane; `None` for a trunk of before that is merged again.
+    pub lane: Option<Uuid>,
+    /// The commit of it that the trunk has merged last; `None` if it has none of it.
+    pub base: Option<Oid>,
+    /// Its newest commit.
+    pub tip: Oid,
+}
+
+/// What is the same for every commit of a trunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The group of homes that the trunk is of.
+    pub group: Uuid,
+    /// Whether a forge is asked to run no checks for it.
+    pub skips_checks: bool,
+}
+
+/// What a merge made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The trunk's new tip.
+    pub commit: Oid,
+    /// How many pages of records are new in it, or of a later revision.
+    pub records: usize,
+    /// How many files of lanes were left out.
+    pub left_out: u64,
+    /// How many files that a person changed by hand on the trunk stayed as they are.
+    pub kept: u64,
+}
+
+/// Merges `sides` into `trunk`. `None` if the trunk has all of them.
+///
+/// # Errors
+/// Every [`Error`]. The trunk and the lanes are as they were.
+pub fn merge(
+    repository: &Repository,
+    trunk: Option<Oid>,
+    sides: &[Side],
+    options: &Options,
+) -> Result<Option<Merged>, Error> {
+    let mut sides: Vec<Side> = sides.iter().copied().filter(|it| it.base != Some(it.tip)).collect();
+    sides.sort_by_key(|side| (side.tip, side.lane));
+    sides.dedup_by_key(|side| side.tip);
+    sides.retain(|side| Some(side.tip) != trunk);
+    let trees = Trees::of(repository)?;
+    let mut merged: Option<Merged> = None;
+    let mut at = trunk;
+    for sides in sides.chunks(PARENTS_MAX - 1) {
+        let one = merge_some(repository, &trees, at, sides, options)?;
+        at = Some(one.commit);
+        let (records, left_out, kept) = merged.map_or((0, 0, 0), |it| (it.records, it.left_out, it.kept));
+        merged = Some(Merged {
+            commit: one.commit,
+            records: one.records + records,
+            left_out: one.left_out + left_out,
+            kept: one.kept + kept,
+        });
+    }
+    Ok(merged)
+}
+
+/// Merges as many sides as one commit can have.
+fn merge_some(
+    repository: &Repository,
+    trees: &Trees<'_>,
+    trunk: Option<Oid>,
+    sides: &[Side],
+    options: &Options,
+) -> Result<Merged, Error> {
+    let tree_of = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit).doing("reading a commit")?.tree_id());
+    let trunk_tree = trunk.map(tree_of).transpose()?;
+    let mut draft = Draft::of(repository, trees, trunk, trunk_tree);
+    for side in sides {
+        let base = side.base.map(tree_of).transpose()?;
+        draft.add(side.lane.is_none(), base, tree_of(side.tip)?)?;
+    }
+    draft.settle()?;
+    let records = draft.records();
+    let tree = trees.with(trunk_tree, draft.staged())?;
+    let tree = pages::rendered(trees, trunk_tree, tree, draft.staged())?;
+    let commit = commit(repository, trunk, tree, sides, records, options)?;
+    Ok(Merged { commit, records, left_out: draft.left_out, kept: draft.kept })
+}
+
+/// Makes the commit of `tree` that merges `sides`.
+fn commit(
+    repository: &Repository,
+    trunk: Option<Oid>,
+    tree: Oid,
+    sides: &[Side],
+    records: usize,
+    options: &Options,
+) -> Result<Oid, Error> {
+    let (mut homes, mut merged, mut newest) = (BTreeSet::new(), Vec::new(), 0);
+    let mut parents: Vec<Commit<'_>> = Vec::new();
+    for id in trunk.into_iter().chain(sides.iter().map(|side| side.tip)) {
+        parents.push(repository.find_commit(id).doing("reading a commit")?);
+    }
+    for (side, tip) in sides.iter().zip(parents.iter().skip(usize::from(trunk.is_some()))) {
+        let Trailers { home, .. } = message::parse(tip.message_bytes());
+        homes.extend(home);
+        merged.extend(side.lane.map(|lane| (lane, side.tip)));
+        newest = newest.max(tip.time().seconds());
+    }
+    merged.sort_unstable();
+    let message = message::of_merge(&message::Merge {
+        records,
+        homes: &homes,
+        group: options.group,
+        merged: &merged,
+        skips_checks: options.skips_checks,
+    });
+    let who = Signature::new(AUTHOR.0, AUTHOR.1, &Time::new(newest, 0)).doing("signing")?;
+    let tree = repository.find_tree(tree).doing("reading the merged tree")?;
+    let parents: Vec<&Commit<'_>> = parents.iter().collect();
+    repository.commit(None, &who, &who, &message, &tree, &parents).doing("making the trunk's commit")
+}

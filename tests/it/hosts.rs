@@ -1,0 +1,309 @@
+//! Many hosts: homes that sync with one plain git remote have the same records, whoever merges, whatever is killed, and whatever a
+//! person or another program does on the remote.
+//!
+//! The remote is a bare folder; what is on it is read by the git program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use indelible::fs::Point;
+use serde_json::Value;
+
+use crate::backup::files;
+use crate::changes::assert_agree;
+use crate::support::{Cmd, TestHome, in_parallel};
+use crate::trunk::listed;
+
+/// A bare repository in a folder, as a remote.
+struct Remote {
+    folder: tempfile::TempDir,
+}
+
+const TRUNK: &str = "refs/heads/main";
+
+impl Remote {
+    fn new() -> Remote {
+        let remote = Remote { folder: tempfile::tempdir().expect("a folder") };
+        let _ = remote.outside(["init", "--quiet", "--bare", "-b", "main", "memory.git"]).ok();
+        remote
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("memory.git")
+    }
+
+    fn outside<const N: usize>(&self, args: [&str; N]) -> Cmd {
+        let who = ["-c", "user.name=a person", "-c", "user.email=a@b"];
+        let git = Cmd::new("git", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1").folder(self.folder.path());
+        git.args(who).args(args)
+    }
+
+    fn git<const N: usize>(&self, args: [&str; N]) -> Cmd {
+        self.outside(args).folder(&self.path())
+    }
+
+    fn refs(&self) -> BTreeMap<String, String> {
+        let text = self.git(["for-each-ref", "--format=%(refname) %(objectname)"]).ok().stdout;
+        let pair = |line: &str| line.split_once(' ').map(|(name, at)| (name.to_owned(), at.to_owned()));
+        text.lines().filter_map(pair).collect()
+    }
+
+    fn lanes(&self) -> Vec<String> {
+        self.refs().into_keys().filter(|name| name.starts_with("refs/indelible/hosts/")).collect()
+    }
+
+    /// The trunk's files.
+    fn trunk(&self) -> BTreeMap<String, String> {
+        let names = self.git(["ls-tree", "-r", "--name-only", TRUNK]).run().stdout;
+        let text = |name: &str| self.git(["show", &format!("{TRUNK}:{name}")]).ok().stdout;
+        names.lines().map(|name| (name.to_owned(), text(name))).collect()
+    }
+
+    /// Holds that the trunk has these records and no others, each introduced by one commit.
+    #[track_caller]
+    fn assert_has(&self, pages: &[String]) {
+        let is_page = |name: &String| !name.ends_with("README.md") && !name.ends_with("outcome.md");
+        let found: BTreeSet<String> = self.trunk().into_keys().filter(is_page).collect();
+        assert_eq!(found, pages.iter().cloned().collect(), "what the trunk has");
+        let log = self.git(["log", "--all", "--diff-filter=A", "--name-only", "--format="]).ok().stdout;
+        for page in pages {
+            assert_eq!(log.lines().filter(|line| line == page).count(), 1, "{page} is introduced once: {log}");
+        }
+        let _ = self.git(["fsck", "--strict"]).ok();
+    }
+
+    /// What a person commits on the trunk.
+    fn commit_by_hand(&self, change: impl FnOnce(&std::path::Path)) {
+        let clone = self.folder.path().join("clone");
+        let _ = std::fs::remove_dir_all(&clone);
+        let _ = self.outside(["clone", "--quiet", "memory.git", "clone"]).ok();
+        change(&clone);
+        let _ = self.outside(["add", "-A"]).folder(&clone).ok();
+        let _ = self.outside(["commit", "--quiet", "-m", "by hand"]).folder(&clone).ok();
+        let _ = self.outside(["push", "--quiet", "origin", "HEAD:main"]).folder(&clone).ok();
+    }
+}
+
+fn home_of(remote: &Remote) -> TestHome {
+    let home = TestHome::new();
+    let _ = home.cmd(["remote", "add", remote.path().to_str().expect("UTF-8"), "--yes"]).ok();
+    home
+}
+
+fn sync(home: &TestHome) -> Value {
+    home.cmd(["sync", "--json"]).ok().json()
+}
+
+/// The pages of every record of `homes`, as they are.
+fn pages(homes: &[&TestHome]) -> BTreeSet<PathBuf> {
+    homes.iter().flat_map(|home| files(home).into_keys()).collect()
+}
+
+/// Holds that all homes have the same files of records, and that their stores agree.
+#[track_caller]
+fn assert_same(homes: &[&TestHome]) {
+    let of = |home: &TestHome| {
+        let mut files = files(home);
+        // A domain's page shows what is here; an experiment's log is begun by each home.
+        files.retain(|path, _| !path.ends_with("README.md") && !path.ends_with("log.md"));
+        files
+    };
+    for home in homes {
+        assert_eq!(of(home), of(homes[0]));
+        assert_agree(home);
+    }
+}
+
+#[test]
+fn what_one_home_records_is_found_in_another_and_shown_on_the_trunk() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let theirs = one.record_each("needle");
+    let own = other.record("failure", "own");
+    let done = sync(&one);
+    assert_eq!((done["records"].as_u64(), done["merged"].as_u64()), (Some(5), Some(5)), "{done}");
+    let done = sync(&other);
+    assert_eq!((done["merged"].as_u64(), done["imported"]["records"].as_u64()), (Some(1), Some(5)), "{done}");
+    let found = other.cmd(["search", "needle", "--json"]).ok().json();
+    let hits = found["hits"].as_array().expect("an array");
+    assert_eq!(hits.len(), 5);
+    assert!(hits.iter().all(|hit| hit["from"] == one.id().as_str()), "{found}");
+    sync(&one);
+    assert_same(&[&one, &other]);
+    let all: Vec<String> = theirs.iter().chain([&own]).map(|it| it.page()).collect();
+    remote.assert_has(&all);
+    let trunk = remote.trunk();
+    let (page, text) =
+        trunk.iter().find(|(name, _)| name.ends_with("README.md")).expect("the rule's domain has a page");
+    assert!(text.contains("needle heuristic"), "{page}: {text}");
+    for home in [&one, &other] {
+        let done = sync(home);
+        let nothing =
+            ["records", "merged", "folded"].iter().all(|name| done[name] == 0) && done["imported"]["records"] == 0;
+        assert!(nothing, "nothing is new: {done}");
+        home.assert_settled();
+        let own = home.git(["ls-tree", "-r", "--name-only", "main"]).ok().stdout;
+        assert_eq!(
+            own.lines().filter(|name| name.ends_with("README.md")).count(),
+            0,
+            "no page is committed here: {own}"
+        );
+    }
+    assert_eq!(remote.refs().get(TRUNK).map(String::len), Some(40));
+}
+
+#[test]
+fn homes_that_sync_at_once_come_to_the_same_and_nothing_is_rejected_for_good() {
+    let remote = Remote::new();
+    let homes: Vec<TestHome> = (0..4).map(|_| home_of(&remote)).collect();
+    let all: Vec<String> =
+        homes.iter().flat_map(|home| home.record_each("at once").into_iter().map(|it| it.page())).collect();
+    in_parallel(4, 4, |at| drop(sync(&homes[at])));
+    homes.iter().for_each(|home| drop(sync(home)));
+    homes.iter().for_each(|home| drop(sync(home)));
+    assert_same(&homes.iter().collect::<Vec<_>>());
+    remote.assert_has(&all);
+}
+
+#[test]
+fn a_container_that_is_drained_and_gone_is_folded_into_the_trunk() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    let receipt = {
+        let container = home_of(&remote);
+        let receipt = container.record("failure", "of a container");
+        let _ = container.cmd(["drain", "--close"]).ok();
+        receipt
+    };
+    assert_eq!(remote.lanes().len(), 1);
+    let done = sync(&one);
+    assert_eq!(done["merged"], 1, "{done}");
+    let done = sync(&one);
+    assert_eq!(done["folded"], 1, "{done}");
+    assert_eq!(remote.lanes(), Vec::<String>::new());
+    assert!(one.join(&receipt.path).exists());
+    remote.assert_has(&[receipt.page()]);
+}
+
+#[test]
+fn amendments_and_retractions_cross_over_in_both_directions() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let (kept, gone) = (one.record("failure", "kept"), one.record("failure", "gone"));
+    sync(&one);
+    sync(&other);
+    let _ = one.cmd(["amend", &kept.id, "--title", "their title"]).ok();
+    let _ = other.cmd(["amend", &kept.id, "--summary", "my summary"]).ok();
+    let _ = other.cmd(["retract", &gone.id, "--because", "wrong"]).ok();
+    for home in [&one, &other, &one, &other] {
+        sync(home);
+    }
+    for home in [&one, &other] {
+        let shown = listed(home)[&kept.id].clone();
+        assert_eq!((&shown["title"], &shown["summary"]), (&"their title".into(), &"my summary".into()));
+        assert!(!home.join(&gone.path).exists());
+        home.assert_settled();
+    }
+    assert_same(&[&one, &other]);
+    let trunk = remote.trunk();
+    assert!(!trunk.contains_key(&gone.page()) && trunk[&kept.page()].contains("their title"), "{trunk:?}");
+}
+
+#[test]
+fn a_sync_that_is_killed_anywhere_is_made_up_for_by_the_next() {
+    for point in [
+        Point::TrunkBeforePush,
+        Point::TrunkAfterPush,
+        Point::ImportBeforeAppend,
+        Point::ImportBeforeMark,
+        Point::AppendShortWrite,
+        Point::AppendBeforeSync,
+    ] {
+        let remote = Remote::new();
+        let (one, other) = (home_of(&remote), home_of(&remote));
+        let theirs = one.record_each("theirs");
+        let own = other.record("success", "own");
+        sync(&one);
+        let _ = other.cmd(["flush"]).ok();
+        let _ = other.cmd(["sync"]).env("INDELIBLE_CRASH_AT", point.name()).run().aborted();
+        sync(&other);
+        sync(&one);
+        let all: Vec<String> = theirs.iter().chain([&own]).map(|it| it.page()).collect();
+        remote.assert_has(&all);
+        assert_same(&[&one, &other]);
+        other.assert_settled();
+        let list = other.cmd(["list", "--limit", "0", "--json"]).ok().json();
+        assert_eq!(list["count"], 6, "{}: each once", point.name());
+    }
+}
+
+#[test]
+fn what_a_person_removes_from_the_trunk_stays_removed_there_and_a_trunk_set_back_comes_again() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let (first, second) = (one.record("failure", "first"), one.record("failure", "second"));
+    sync(&one);
+    sync(&other);
+    remote.commit_by_hand(|clone| std::fs::remove_file(clone.join(first.page())).expect("it is there"));
+    let third = other.record("failure", "third");
+    sync(&other);
+    sync(&one);
+    let trunk = remote.trunk();
+    assert!(!trunk.contains_key(&first.page()) && trunk.contains_key(&third.page()));
+    assert!(other.join(&first.path).exists(), "what was imported stays");
+    other.assert_settled();
+    let before = remote.refs()[TRUNK].clone();
+    let _ = remote.git(["update-ref", TRUNK, &format!("{before}~1")]).ok();
+    let fourth = other.record("failure", "fourth");
+    sync(&other);
+    sync(&one);
+    let trunk = remote.trunk();
+    for receipt in [&second, &third, &fourth] {
+        assert!(trunk.contains_key(&receipt.page()), "{}", receipt.path);
+    }
+    assert_eq!(pages(&[&one]), pages(&[&other]));
+}
+
+#[test]
+fn another_groups_trunk_and_an_emptied_remote_are_refused_and_named() {
+    let (remote, elsewhere) = (Remote::new(), Remote::new());
+    let (one, stranger) = (home_of(&remote), home_of(&elsewhere));
+    let receipt = one.record("failure", "mine");
+    let _ = stranger.record("failure", "theirs");
+    sync(&one);
+    sync(&stranger);
+    let url = elsewhere.path().to_str().expect("UTF-8").to_owned();
+    let _ = remote.git(["fetch", "--quiet", &url, &format!("+{TRUNK}:{TRUNK}")]).ok();
+    let refused = one.cmd(["sync"]).run().exits(78);
+    assert!(refused.stderr.contains("another group") || refused.stderr.contains("rewritten"), "{refused}");
+    assert!(one.join(&receipt.path).exists());
+    let _ = remote.git(["update-ref", "-d", TRUNK]).ok();
+    for lane in remote.lanes() {
+        let _ = remote.git(["update-ref", "-d", &lane]).ok();
+    }
+    let refused = one.cmd(["sync"]).run().exits(78);
+    assert!(refused.stderr.contains("--refill"), "{refused}");
+    assert_eq!(remote.refs(), BTreeMap::new(), "nothing is filled again without being asked for");
+    let _ = one.cmd(["sync", "--refill"]).ok();
+    remote.assert_has(&[receipt.page()]);
+}
+
+#[test]
+fn a_projects_own_remote_keeps_its_branches() {
+    let remote = Remote::new();
+    let seed = remote.folder.path().join("seed");
+    let _ = remote.outside(["init", "--quiet", "-b", "main", "seed"]).ok();
+    std::fs::write(seed.join("code.txt"), "code").expect("writable");
+    let _ = remote.outside(["add", "-A"]).folder(&seed).ok();
+    let _ = remote.outside(["commit", "--quiet", "-m", "code"]).folder(&seed).ok();
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let _ = remote.outside(["push", "--quiet", &url, "main"]).folder(&seed).ok();
+    let before = remote.refs()[TRUNK].clone();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let receipt = one.record("failure", "mine");
+    sync(&one);
+    sync(&other);
+    assert_eq!(remote.refs()[TRUNK], before, "the project's branch is the project's");
+    assert!(remote.refs().contains_key("refs/indelible/trunk"));
+    assert!(other.join(&receipt.path).exists());
+}
