@@ -681,10 +681,13 @@ fn the_worker_pushes_by_itself_and_commits_though_the_remote_hangs() {
     wait_for("git to hang", || (!processes_with(&url).is_empty()).then_some(()));
     let third = home.record("failure", "three");
     worker.wait_until_committed(&home);
+    let fourth = home.record("failure", "four");
+    worker.wait_until_committed(&home);
+    assert!(!processes_with(&url).is_empty(), "all that was committed while git hung");
     assert!(worker.stop(Signal::TERM).success(), "a stop is not held up");
     assert_eq!(processes_with(&url), Vec::<String>::new(), "no process is left");
     let _ = home.cmd(["drain"]).ok();
-    assert!([second, third].iter().all(|it| remote.paths().contains(&it.page())));
+    assert!([second, third, fourth].iter().all(|it| remote.paths().contains(&it.page())));
 }
 
 #[test]
