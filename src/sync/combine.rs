@@ -89,6 +89,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::push`].
     pub fn sync(&mut self, asked: Asked, pushed: &mut Pushed, combined: &mut Combined) -> Result<(), Error> {
+        self.know_trunk(asked)?;
         self.push(asked, pushed)?;
         if !asked.combine || !self.options.merge && self.options.import.what == What::None {
             return Ok(());
@@ -96,6 +97,20 @@ impl Session<'_> {
         let result = self.combine(asked, combined);
         let noted = self.note(result.as_ref().err());
         result.and(noted)
+    }
+
+    /// Fetches the trunk, if this home knew it and its repository is new: the lane may have been folded into it, and nothing that the
+    /// trunk has is pushed again.
+    fn know_trunk(&mut self, asked: Asked) -> Result<(), Error> {
+        let knew = self.store.state().trunk.is_some() && self.store.target(TRUNK)?.is_none();
+        if !knew || !self.store.is_fresh()? {
+            return Ok(());
+        }
+        let result = self.fetch_all(asked).map(drop);
+        match &result {
+            Ok(()) => result,
+            Err(error) => self.note(Some(error)).and(result),
+        }
     }
 
     /// Fetches the trunk and the lanes, merges what the trunk lacks, and imports it.
@@ -154,6 +169,10 @@ impl Session<'_> {
         self.fetch_specs(&specs)?;
         self.forget_gone(&lanes)?;
         self.take_trunk(next, asked)?;
+        if self.store.state().trunk.is_none() && self.store.target(TRUNK)?.is_some() {
+            let trunk = Some(trunk.clone());
+            self.store.change(|state| state.trunk = trunk)?;
+        }
         // A lane can have moved since it was listed.
         let mut fetched = Lanes::new();
         for lane in lanes.keys() {

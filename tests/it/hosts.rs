@@ -186,6 +186,30 @@ fn a_container_that_is_drained_and_gone_is_folded_into_the_trunk() {
 }
 
 #[test]
+fn a_home_whose_lane_was_folded_and_whose_cache_is_gone_goes_on() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let first = one.record("failure", "first");
+    sync(&one);
+    let _ = one.cmd(["drain", "--close"]).ok();
+    let _ = other.record("failure", "other's");
+    sync(&other);
+    let done = sync(&other);
+    assert_eq!(done["folded"], 1, "{done}");
+    let _ = other.cmd(["drain", "--close"]).ok();
+    let own = remote.lanes().into_iter().next().expect("the other's lane");
+    let _ = remote.git(["update-ref", "-d", &own]).ok();
+    std::fs::remove_dir_all(one.private().join("sync.git")).expect("it was there");
+    let second = one.record("failure", "second");
+    sync(&one);
+    let trunk = remote.trunk();
+    assert!(trunk.contains_key(&first.page()) && trunk.contains_key(&second.page()), "{:?}", trunk.keys());
+    let log = remote.git(["log", "--all", "--diff-filter=A", "--name-only", "--format="]).ok().stdout;
+    assert_eq!(log.lines().filter(|line| **line == first.page()).count(), 1, "introduced once: {log}");
+    assert_agree(&one);
+}
+
+#[test]
 fn amendments_and_retractions_cross_over_in_both_directions() {
     let remote = Remote::new();
     let (one, other) = (home_of(&remote), home_of(&remote));

@@ -95,7 +95,8 @@ fn say(data: &Value, remote: &Where) {
         "row       {}",
         data["row_id"].as_i64().map_or_else(|| "none".to_owned(), |row| row.to_string())
     ));
-    output::line(&format!("commit    {}", text("commit").unwrap_or_else(|| "none yet".to_owned())));
+    let home = data["origin"]["home"].as_str().map(|home| format!("none here: the home {home} recorded it"));
+    output::line(&format!("commit    {}", text("commit").or(home).unwrap_or_else(|| "none yet".to_owned())));
     let as_of = remote.as_of.map(|at| format!(", as of {at:.0}")).unwrap_or_default();
     let at = remote.lane_commit.as_ref().or(remote.trunk_commit.as_ref()).map(|commit| format!(" by {commit}"));
     output::line(&format!(
