@@ -164,6 +164,9 @@ fn a_push_brings_what_is_new_and_an_amendment_its_new_bytes() {
     let _ = home.cmd(["retract", &second.id]).ok();
     let _ = home.cmd(["sync", "--push-only"]).ok();
     assert!(remote.paths().iter().any(|path| path.starts_with("memory/retracted/")), "the tombstone is a record");
+    let told = home.cmd(["where", &second.id, "--json"]).ok().json();
+    assert_eq!((&told["state"], &told["remote"]["state"]), (&"retracted".into(), &"acknowledged".into()), "{told}");
+    assert!(told["commit"].is_string(), "its state file was committed: {told}");
     assert_eq!(remote.git(["rev-list", "--count", &lane]).ok().stdout.trim(), "3");
     let told = home.cmd(["where", &first.id, "--check", "--json"]).ok().json();
     assert_eq!(told["remote"]["state"], "acknowledged");

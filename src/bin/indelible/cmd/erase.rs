@@ -37,6 +37,10 @@ const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, b
                             of agents' hosts, what a terminal or a log elsewhere shows";
 const ROTATE: &str = "If a secret was recorded, rotate it: everyone who has read it still knows it.";
 
+/// What is said where a home has a remote.
+const ON_THE_REMOTE: &str = "on the remote, the next `indelible sync` takes it out of the lane and the trunk, and out of other homes; the \
+                             trunk's history keeps it, there and in sync.git";
+
 const BEGUN: &str = "not everything is erased yet";
 /// How many of the places that say the same words are named on a terminal.
 const OTHERS_MAX: usize = 50;
@@ -82,6 +86,9 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
         output::warn(&failure.what);
     }
     say(context, &subjects, &report);
+    if !context.json && settings.sync().is_ok_and(|options| !options.remote.is_empty()) {
+        output::line(&format!("  {}", output::hint(ON_THE_REMOTE)));
+    }
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use indelible::model::{RecordId, RecordPath};
-use indelible::query::{Details, Named, Place as FilePlace, Shown, lookup, show};
+use indelible::query::{Details, Named, Place as FilePlace, Shown, View, lookup, show};
 use indelible::sync::{Place, Session, Where, where_is};
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &WhereArgs) -> Result<Exit, Failure> {
         Shown::Visible(details) => of_visible(details),
         Shown::Hidden(mark) => json!({
             "id": id, "kind": null, "path": state_file(id), "state": mark.as_ref().map(|mark| mark.state),
-            "file": null, "row_id": null, "commit": null,
+            "file": null, "row_id": null, "commit": commit_of_state(&view, id),
         }),
         Shown::Unknown => return Err(unknown(&args.id)),
     };
@@ -108,6 +108,12 @@ fn say(data: &Value, remote: &Where) {
             Place::Never => "none".to_owned(),
         }
     ));
+}
+
+/// The newest commit of the state file of the record `id`.
+fn commit_of_state(view: &View<'_>, id: RecordId) -> Option<String> {
+    let commits = view.history()?.commits_of(&state_file(id)).ok()?;
+    commits.first().map(|commit| commit.commit.to_string())
 }
 
 fn state_file(id: RecordId) -> String {
