@@ -185,9 +185,9 @@ fn it_is_suspended_and_goes_on() {
     }
 }
 
-#[test]
-fn a_window_that_is_closed_ends_it() {
-    let home = TestHome::new();
+/// Runs `watch` under `wrapper` in a window that is closed once it has drawn. Holds that it ends, and in peace.
+#[track_caller]
+fn closed(home: &TestHome, wrapper: &[&str]) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
     // The program must not hold its own window open.
     rustix::io::fcntl_setfd(&master, FdFlags::CLOEXEC).expect("it takes it");
@@ -196,7 +196,7 @@ fn a_window_that_is_closed_ends_it() {
     rustix::termios::tcsetwinsize(&master, size).expect("it takes a size");
     let name = ptsname(&master, Vec::new()).expect("it has a name");
     let open = || rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens");
-    let mut command = home.under(&IN_SESSION, &["watch"]).into_command();
+    let mut command = home.under(wrapper, &["watch"]).into_command();
     command.env("TERM", "xterm").stdin(open()).stdout(open()).stderr(open());
     let mut child = command.spawn().expect("it starts");
     drop(command);
@@ -208,7 +208,16 @@ fn a_window_that_is_closed_ends_it() {
     }
     drop(screen);
     let status = wait_for("it to end", || child.try_wait().expect("it is our child"));
-    assert_eq!(status.code(), Some(0), "{status}");
+    assert_eq!(status.code(), Some(0), "{wrapper:?}: {status}");
+}
+
+#[test]
+fn a_window_that_is_closed_ends_it() {
+    let home = TestHome::new();
+    closed(&home, &IN_SESSION);
+    // SIGHUP was ignored before it started; and no SIGHUP comes at all: it is not the program's own terminal.
+    closed(&home, &["env", "--ignore-signal=HUP", "setsid", "--ctty"]);
+    closed(&home, &["setsid"]);
 }
 
 #[test]

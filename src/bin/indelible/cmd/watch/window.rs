@@ -27,6 +27,7 @@ use ratatui::crossterm::terminal::{
 };
 
 /// How long the loop has to end after a signal.
+#[cfg(unix)]
 const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// The terminal, taken over.
