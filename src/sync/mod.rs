@@ -64,7 +64,7 @@ pub use error::{Class, Error};
 pub use project::Preview;
 pub use push::{Asked, Pushed};
 pub use session::Session;
-pub use standing::{HeldRecord, Place, Standing, SyncError, Where, standing, where_is};
+pub use standing::{HeldRecord, Place, Standing, SyncError, Where, acknowledged, standing, where_is};
 pub use store::{Held, SyncState, forget};
 pub use url::{whole, without_credentials};
 

@@ -130,6 +130,20 @@ pub fn standing(home: &Home, options: &Options) -> Result<Option<Standing>, Erro
     }))
 }
 
+/// Which of the pages `paths` of `home` the remote has acknowledged, in whatever form: what of them was amended since, [`standing`]
+/// counts. `None` without a remote.
+///
+/// # Errors
+/// [`Error`] if what is kept cannot be read.
+pub fn acknowledged(home: &Home, options: &Options, paths: &[String]) -> Result<Option<Vec<bool>>, Error> {
+    if options.remote.is_empty() {
+        return Ok(None);
+    }
+    let state = SyncState::read(home.private())?.filter(|state| state.remote == options.remote).unwrap_or_default();
+    let acked = Acked::open(home, &state)?;
+    Ok(Some(paths.iter().map(|path| acked.has_some(path)).collect()))
+}
+
 #[derive(Default)]
 struct Counted {
     unpushed: u64,
@@ -164,6 +178,11 @@ impl Acked {
     /// Whether the remote has acknowledged all that was projected.
     fn is_whole(&self, state: &SyncState) -> bool {
         self.acked.map(|acked| acked.to_string()) == state.pushed.as_ref().map(|pushed| pushed.commit.clone())
+    }
+
+    fn has_some(&self, path: &str) -> bool {
+        let Some(repository) = &self.repository else { return false };
+        self.trees.iter().any(|root| file_at(repository, *root, path).ok().flatten().is_some())
     }
 
     fn has(&self, path: &str, blob: [u8; 20]) -> bool {

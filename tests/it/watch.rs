@@ -67,6 +67,23 @@ fn what_is_recorded_appears_with_where_it_is() {
 }
 
 #[test]
+fn what_the_remote_has_is_shown() {
+    let home = TestHome::new();
+    let remote = home.user().join("remote.git");
+    let _ = home.git_in(home.user(), ["init", "-q", "--bare", "remote.git"]).ok();
+    let url = remote.to_str().expect("it is text").to_owned();
+    let _ = home.cmd(["remote", "add", url.as_str(), "--yes"]).ok();
+    let mut window = watch(&home, 24, 150);
+    let _ = home.record("failure", "it broke");
+    home.flush();
+    window.wait_until(|lines| has(lines, &["JFRCS·", "it broke"]) && has(lines, &["1 wait for the remote"]));
+    let _ = home.cmd(["sync"]).ok();
+    window.wait_until(|lines| has(lines, &["JFRCSP", "it broke"]) && has(lines, &["the remote has all"]));
+    window.press("q");
+    assert_eq!(ended(window).0.code(), Some(0));
+}
+
+#[test]
 fn what_needs_attention_is_shown_with_what_to_do() {
     let home = TestHome::new();
     std::fs::write(home.join(".indelible/quarantine/damaged-1"), "x").expect("it can be written");

@@ -34,6 +34,8 @@ use window::{Asked, Window};
 const WHAT: &str = "nothing can be watched";
 /// How often it is looked whether something has changed, and the longest wait of a signal.
 const TICK: Duration = Duration::from_millis(250);
+/// How long to wait for what is there: without any time, the reader of keys does not look.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// The most keys that are read before what they did is drawn.
 const KEYS_MAX: usize = 100;
 
@@ -45,7 +47,7 @@ pub fn run(context: &Context) -> Result<Exit, Failure> {
     }
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
-    let mut looker = Looker::new(&home, settings.history());
+    let mut looker = Looker::new(&home, settings.history(), settings.sync()?);
     let look = Look {
         colours: output::has_colours(Stream::Output),
         zone: zone::local(),
@@ -70,7 +72,7 @@ fn watched(
     look: &Look,
 ) -> io::Result<()> {
     let mut app = App::new(looker.read());
-    let mut is_stale = true;
+    let (mut is_stale, mut size) = (true, None);
     loop {
         match window.asked() {
             Some(Asked::End) => return Ok(()),
@@ -88,15 +90,17 @@ fn watched(
             app.update(looker.read());
             is_stale = true;
         }
-        if is_stale {
+        // The event of a change of size can get lost behind a key.
+        let now = window.terminal().size()?;
+        if is_stale || size != Some(now) {
             window.terminal().draw(|frame| draw(frame, &mut app, look))?;
-            is_stale = false;
+            (is_stale, size) = (false, Some(now));
         }
         if !window.wait(TICK) {
             return Ok(());
         }
         for _ in 0..KEYS_MAX {
-            if !event::poll(Duration::ZERO)? {
+            if !event::poll(AT_ONCE)? {
                 break;
             }
             is_stale = true;
@@ -110,15 +114,23 @@ fn watched(
                 None => {}
                 Some(Action::End) => return Ok(()),
                 Some(Action::Suspend) => window.suspend()?,
-                Some(Action::Search(words)) => {
-                    let found = looker.search(&words);
-                    app.show_found(words, found);
-                }
-                Some(Action::Change(change, id)) => {
-                    app.message = Some(changed(context, home, change, id).unwrap_or_else(|failure| said(&failure)));
-                    looker.hurry();
-                }
+                Some(action) => act(context, home, looker, &mut app, action),
             }
+        }
+    }
+}
+
+/// Does what a key asks for, and shows what came of it.
+fn act(context: &Context, home: &Home, looker: &mut Looker<'_>, app: &mut App, action: Action) {
+    match action {
+        Action::End | Action::Suspend => {}
+        Action::Search(words) => {
+            let found = looker.search(&words);
+            app.show_found(words, found);
+        }
+        Action::Change(change, id) => {
+            app.message = Some(changed(context, home, change, id).unwrap_or_else(|failure| said(&failure)));
+            looker.hurry();
         }
     }
 }

@@ -34,7 +34,7 @@ const HELP: [(&str, &str); 11] = [
     ("r", "take the selected record back (retract); restore brings it back"),
     ("Ctrl-Z", "suspend; fg goes on"),
     ("q, Ctrl-C", "quit"),
-    ("JFRCS", "where a record is: journal, file, row, commit, search; · not yet"),
+    ("JFRCSP", "where a record is: journal, file, row, commit, search, pushed; · not yet"),
 ];
 
 /// How it is drawn.
@@ -117,7 +117,7 @@ fn head<'l>(app: &App, look: &Look, width: u16) -> Vec<Line<'l>> {
         Err(error) => vec![first("cannot be read"), Line::raw(cut(&format!("error: {error}"), width).into_owned())],
         Ok(status) => {
             let worker = cut(&state_of_worker(status), width / 2).into_owned();
-            let lines = [recorded(status), lag(status, look)];
+            let lines = [recorded(status), lag(status, look) + &remote(app)];
             let lines = lines.iter().map(|line| Line::raw(cut(line, width).into_owned()));
             [first(&worker)].into_iter().chain(lines).collect()
         }
@@ -148,6 +148,15 @@ fn lag(status: &Status, look: &Look) -> String {
         records => format!("{} wait for rows{}", number(records), since(status.rows_lag.oldest_at)),
     };
     format!("journal {}; {waits}; {rows}; search {}", bytes(status.journal.bytes), status.search.line())
+}
+
+/// What the remote lacks, if there is one.
+fn remote(app: &App) -> String {
+    match app.seen.remote.as_ref().map(|remote| remote.unpushed) {
+        None => String::new(),
+        Some(0) => "; the remote has all".to_owned(),
+        Some(unpushed) => format!("; {} wait for the remote", number(unpushed)),
+    }
 }
 
 /// What needs attention, in as many lines as there is room for.
@@ -207,7 +216,7 @@ impl Columns {
 
     /// The cells before the title, each with a blank behind it.
     fn cells(&self, cells: [&str; 5]) -> String {
-        let widths = [8, 11, 5, self.agent, self.project];
+        let widths = [8, 11, 6, self.agent, self.project];
         let cells = cells.iter().zip(widths).filter(|(_, width)| *width > 0);
         cells.map(|(cell, width)| padded(cell, width) + " ").collect()
     }
@@ -225,7 +234,7 @@ impl Columns {
         // The end of a project's name says most.
         let project = visible_line_on_screen(project.rsplit('/').next().unwrap_or(project)).into_owned();
         let time = look.at(recorded.created_at, "%H:%M:%S");
-        let place = letters(&row.stages);
+        let place = letters(row);
         let title = visible_line_on_screen(recorded.title().trim()).into_owned();
         let rest = self.cells([&time, "", "", &agent, &project]);
         let room = width.saturating_sub(measure_text_width(&rest));
@@ -237,7 +246,7 @@ impl Columns {
         Line::from(vec![
             Span::styled(padded(&time, 8) + " ", look.dim()),
             Span::styled(padded(recorded.kind().name(), 11) + " ", look.kind(recorded.kind())),
-            Span::raw(padded(&place, 5) + " "),
+            Span::raw(padded(&place, 6) + " "),
             Span::styled(others, look.dim()),
             Span::raw(cut(&title, room).into_owned()),
         ])
@@ -245,7 +254,7 @@ impl Columns {
 }
 
 /// Where a record is: a letter for each place that it has reached.
-fn letters(stages: &[Stage]) -> String {
+fn letters(row: &Row) -> String {
     let letter = |stage: Stage| match stage {
         Stage::Journal => 'J',
         Stage::File => 'F',
@@ -253,7 +262,9 @@ fn letters(stages: &[Stage]) -> String {
         Stage::Commit => 'C',
         Stage::Search => 'S',
     };
-    Stage::ALL.into_iter().map(|stage| if stages.contains(&stage) { letter(stage) } else { '·' }).collect()
+    let pushed = row.is_pushed.map(|is_pushed| if is_pushed { 'P' } else { '·' });
+    let stages = Stage::ALL.into_iter().map(|stage| if row.stages.contains(&stage) { letter(stage) } else { '·' });
+    stages.chain(pushed).collect()
 }
 
 /// The record of `row`, for people, in lines of at most `width` columns.
@@ -283,6 +294,7 @@ fn lines_of<'l>(row: &Row, look: &Look, width: usize) -> Vec<Line<'l>> {
                 reached(Stage::Row, "row"),
                 reached(Stage::Commit, "commit"),
                 reached(Stage::Search, "search"),
+                row.is_pushed.map(|it| format!("{} remote", if it { "✓" } else { "·" })).unwrap_or_default(),
             ]
             .join("  "),
         ),
@@ -413,11 +425,5 @@ mod tests {
             let lines = wrapped("the quick 漢字 brown fox jumps", width);
             assert!(lines.iter().all(|line| measure_text_width(line) <= width.max(2)), "{width}: {lines:?}");
         }
-    }
-
-    #[test]
-    fn a_place_that_is_not_reached_is_a_dot() {
-        assert_eq!(letters(&[Stage::Journal, Stage::Row]), "J·R··");
-        assert_eq!(letters(&Stage::ALL), "JFRCS");
     }
 }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indelible::fs::lock::WorkerLock;
 use indelible::home::Home;
-use indelible::model::layout::{INDEX, INDEX_WAL, JOURNAL, QUARANTINE, SEARCH, STATUS, WAL};
+use indelible::model::RecordPath;
+use indelible::model::layout::{INDEX, INDEX_WAL, JOURNAL, QUARANTINE, SEARCH, STATUS, SYNC, WAL};
 use indelible::model::text::chain;
 use indelible::query::{self, Ask, Recorded, Selection, Sort, Stage, Stages, View, list};
 use indelible::search::{Filter, Query};
 use indelible::status::{Status, status};
+use indelible::sync::{self, Standing};
 use indelible::target::history::HistoryOptions;
 use jiff::Timestamp;
 
@@ -38,6 +40,8 @@ const LOCK_LOOK: Duration = Duration::from_secs(2);
 pub struct Row {
     pub recorded: Recorded,
     pub stages: Vec<Stage>,
+    /// Whether the remote has it; `None` if there is no remote.
+    pub is_pushed: Option<bool>,
 }
 
 /// The home at one moment.
@@ -46,6 +50,8 @@ pub struct Seen {
     pub status: Result<Status, String>,
     pub rows: Result<Vec<Row>, String>,
     pub notes: Vec<String>,
+    /// How the home stands with its remote; `None` if there is none.
+    pub remote: Option<Standing>,
 }
 
 /// The sizes and times of the files that change when something happens.
@@ -55,6 +61,7 @@ type Fingerprint = Vec<Option<(u64, Option<SystemTime>)>>;
 pub struct Looker<'h> {
     home: &'h Home,
     options: HistoryOptions,
+    sync: sync::Options,
     files: Vec<PathBuf>,
     seen: Fingerprint,
     read_at: Option<Instant>,
@@ -64,14 +71,14 @@ pub struct Looker<'h> {
 }
 
 impl<'h> Looker<'h> {
-    pub fn new(home: &'h Home, options: HistoryOptions) -> Looker<'h> {
+    pub fn new(home: &'h Home, options: HistoryOptions, sync: sync::Options) -> Looker<'h> {
         let private = |name: &str| home.private().path().join(name);
         let of_home = |name: &str| home.path().join(name);
         let search_wal = format!("{SEARCH}{WAL}");
         let files = [INDEX, INDEX_WAL, SEARCH, &search_wal].map(of_home);
-        let files = files.into_iter().chain([STATUS, JOURNAL, QUARANTINE].map(private)).collect();
+        let files = files.into_iter().chain([STATUS, JOURNAL, QUARANTINE, SYNC].map(private)).collect();
         let now = Instant::now();
-        Looker { home, options, files, seen: Vec::new(), read_at: None, pause: PAUSE, lock_at: now, holder: None }
+        Looker { home, options, sync, files, seen: Vec::new(), read_at: None, pause: PAUSE, lock_at: now, holder: None }
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -116,11 +123,16 @@ impl<'h> Looker<'h> {
         let status = status(self.home, &self.options, today).map_err(|error| chain(&error));
         self.holder = status.as_ref().map_or_else(|_| self.holder(), |status| status.worker.clone());
         let view = View::open(self.home, self.options.clone(), INDEX_WAIT);
-        let rows = newest(&view).map_err(|error| chain(&error));
-        let notes = view.notes().to_vec();
+        let rows = self.newest(&view).map_err(|error| chain(&error));
+        let mut notes = view.notes().to_vec();
+        let remote = sync::standing(self.home, &self.sync).unwrap_or_else(|error| {
+            notes.push(chain(&error));
+            None
+        });
+        notes.extend(remote.iter().flat_map(|remote| remote.troubles(&self.sync)));
         self.read_at = Some(Instant::now());
         self.pause = PAUSE.max(began.elapsed() * SHARE);
-        Seen { status, rows, notes }
+        Seen { status, rows, notes, remote }
     }
 
     /// Reads the home soon, whether or not something has changed.
@@ -138,23 +150,26 @@ impl<'h> Looker<'h> {
         let filter = Filter::default();
         let ask = Ask { query: &query, filter: &filter, limit: HITS_MAX, project: None, now: Timestamp::now() };
         let found = query::search(&view, &ask).map_err(|error| chain(&error))?;
-        with_stages(&view, found.hits.into_iter().map(|hit| hit.recorded).collect()).map_err(|error| chain(&error))
+        let records = found.hits.into_iter().map(|hit| hit.recorded).collect();
+        self.with_stages(&view, records).map_err(|error| chain(&error))
     }
-}
 
-/// The newest records of `view`.
-fn newest(view: &View<'_>) -> Result<Vec<Row>, query::Error> {
-    let filter = Filter::default();
-    let wanted =
-        Selection { filter: &filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
-    with_stages(view, list(view, wanted)?.records(view)?)
-}
+    /// The newest records of `view`.
+    fn newest(&self, view: &View<'_>) -> Result<Vec<Row>, query::Error> {
+        let filter = Filter::default();
+        let wanted =
+            Selection { filter: &filter, states: None, sort: Sort::Newest, limit: RECORDS_MAX, count_max: Some(0) };
+        self.with_stages(view, list(view, wanted)?.records(view)?)
+    }
 
-fn with_stages(view: &View<'_>, records: Vec<Recorded>) -> Result<Vec<Row>, query::Error> {
-    let stages = Stages::of(view)?;
-    let row = |recorded: Recorded| {
-        let reached = Stage::ALL.into_iter().filter(|stage| stages.has(view, &recorded, *stage)).collect();
-        Row { recorded, stages: reached }
-    };
-    Ok(records.into_iter().map(row).collect())
+    fn with_stages(&self, view: &View<'_>, records: Vec<Recorded>) -> Result<Vec<Row>, query::Error> {
+        let stages = Stages::of(view)?;
+        let pages: Vec<String> = records.iter().map(|it| RecordPath(&it.path).page().into_owned()).collect();
+        let pushed = sync::acknowledged(self.home, &self.sync, &pages).ok().flatten();
+        let row = |(at, recorded): (usize, Recorded)| {
+            let reached = Stage::ALL.into_iter().filter(|stage| stages.has(view, &recorded, *stage)).collect();
+            Row { recorded, stages: reached, is_pushed: pushed.as_ref().map(|pushed| pushed[at]) }
+        };
+        Ok(records.into_iter().enumerate().map(row).collect())
+    }
 }
