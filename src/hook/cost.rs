@@ -1,7 +1,7 @@
 //! What hooks cost: for each day, host and session the number of calls, how long they took, and how many tokens were told.
 //!
 //! A call is a note in the line that counts it (`count`), in the same write: `HOST note:cost:DAY:SESSION:CALLS:US:TOKENS:BUCKETxN..`.
-//! Folding adds up equal days, hosts and sessions, and keeps the newest [`SESSIONS_MAX`]; what older ones cost becomes a line without a
+//! Folding adds up equal days, hosts and sessions, and keeps the newest 100 sessions; what older ones cost becomes a line without a
 //! day. A program of an earlier version skips such notes, and keeps them when it folds.
 //!
 //! Times are kept in buckets of a quarter of an octave, so that a median is right to a tenth. The session is its code

@@ -1,7 +1,7 @@
 //! The git program as a child process: started in an environment that is built here, with nothing to ask and an end in
 //! bounded time.
 //!
-//! 1. The environment is made, not cleaned: of git's own variables only those that say how to reach a server ([`KEPT`]), so that
+//! 1. The environment is made, not cleaned: of git's own variables only those that say how to reach a server (`KEPT`), so that
 //!    neither a hook that runs us nor `GIT_NAMESPACE` and the like lead git elsewhere. Other programs' variables stay: a credential
 //!    helper may read any of them.
 //! 2. Nothing is asked: no terminal, no askpass, ssh in batch mode. What needs an answer fails instead.

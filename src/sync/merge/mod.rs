@@ -4,7 +4,7 @@
 //!    make the same commit: its parents are sorted, its date is that of the newest tip, its author is fixed.
 //! 2. It is a merge by path of three trees: what a lane was when it was merged last, what it is now, and the trunk. So what a
 //!    person removes from the trunk stays removed there, and their commits stay.
-//! 3. Revisions come first ([`join`]): of two files of one record the trunk has the later one, or both by field. Where they say
+//! 3. Revisions come first (`join.rs`): of two files of one record the trunk has the later one, or both by field. Where they say
 //!    nothing, the trunk's file is the record's.
 //! 4. A record that a state file hides is in no tree of the trunk from then on; its history keeps it.
 //! 5. Two records of one path: the first in the trunk keeps it, the other gets its full id in its name.
