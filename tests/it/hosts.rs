@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use indelible::fs::Point;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::backup::files;
 use crate::changes::assert_agree;
@@ -150,6 +150,27 @@ fn what_one_home_records_is_found_in_another_and_shown_on_the_trunk() {
         );
     }
     assert_eq!(remote.refs().get(TRUNK).map(String::len), Some(40));
+}
+
+#[test]
+fn a_home_that_only_reads_has_nothing_pending() {
+    let remote = Remote::new();
+    let (writer, reader) = (home_of(&remote), home_of(&remote));
+    let receipt = writer.record("failure", "the disk is full");
+    sync(&writer);
+    sync(&reader);
+    reader.flush();
+    let status = reader.status();
+    assert_eq!((&status["pending"]["records"], &status["needs_attention"]), (&json!(0), &json!([])), "{status}");
+    let log = reader.git(["log", "--format=%s", "--stat"]).ok();
+    assert_eq!(log.stdout.trim(), "Begin: what other homes recorded is in files and rows");
+    let _ = writer.cmd(["amend", &receipt.id, "--title", "the disk was full"]).ok();
+    sync(&writer);
+    sync(&reader);
+    reader.flush();
+    assert_eq!(reader.status()["pending"]["records"], json!(0));
+    let _ = reader.verify().exits(0);
+    assert_same(&[&writer, &reader]);
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl<'h> GitCommits<'h> {
             Some(change) if has_remote => Some(self.own_part(change)?),
             _ => None,
         };
+        let begins = has_remote && (!elsewhere.is_empty() || matches!(own_part, Some(None)));
         loop {
             let records: Vec<&Intent> = batch.intents.iter().filter(|it| !elsewhere.contains(&it.id)).collect();
             let wanted = history::NewCommit {
@@ -82,6 +83,7 @@ impl<'h> GitCommits<'h> {
                 // They show what others recorded.
                 pages: if has_remote { &[] } else { &batch.pages },
                 change: own_part.as_ref().map_or(batch.change.as_ref(), Option::as_ref),
+                begins,
                 home: self.home.id(),
                 journal: self.journal,
                 position: batch.end,

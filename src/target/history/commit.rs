@@ -29,6 +29,9 @@ pub struct NewCommit<'a> {
     pub pages: &'a [FileImage],
     /// The changes of an operation other than `record`. It has a batch of its own.
     pub change: Option<&'a Changes<'a>>,
+    /// Whether a history that has no commit yet begins with this batch, though nothing of it belongs in the tree: what other homes
+    /// recorded is in the batch, and only a commit says how far the history is.
+    pub begins: bool,
     /// The home's id.
     pub home: HomeId,
     /// The journal the batch is from.
@@ -112,7 +115,11 @@ impl History {
             self.step(Point::CommitBeforePack)?;
             let old = repository.odb().doing("opening the objects")?;
             let mut draft = Draft::new(&old, batch);
-            let Some(tree) = draft.tree(wanted, base.tree)? else {
+            let tree = match draft.tree(wanted, base.tree)? {
+                None if batch.begins && base.branch.is_none() => Some(draft.first_tree(base.tree)?),
+                tree => tree,
+            };
+            let Some(tree) = tree else {
                 if self.settle_for(&repository, &base, batch)? {
                     return Ok(Committed::Nothing);
                 }
@@ -335,6 +342,11 @@ impl<'r, 'a> Draft<'r, 'a> {
         }
     }
 
+    /// The tree of a first commit that changes nothing: the tree it starts from, or an empty one.
+    fn first_tree(&mut self, base: Option<Oid>) -> Result<Oid, Error> {
+        base.map_or_else(|| self.add(ObjectType::Tree, Vec::new()), Ok)
+    }
+
     /// One folder with `wanted` applied, and the folders beneath it.
     fn folder(&mut self, path: &str, wanted: &Wanted<'a>, base: Option<Oid>) -> Result<After, Error> {
         let object = match base {
@@ -457,6 +469,7 @@ pub(super) mod tests {
             records,
             pages: &[],
             change: None,
+            begins: false,
             home: HomeId::default(),
             journal: JournalId::default(),
             position,

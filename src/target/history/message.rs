@@ -100,6 +100,7 @@ pub(super) fn is_of_change(message: &[u8]) -> bool {
 
 fn subject(records: &[&Intent], pages: usize) -> String {
     match records {
+        [] if pages == 0 => "Begin: what other homes recorded is in files and rows".to_owned(),
         [] => format!("Render {}", counted(pages as u64, "page", "pages")),
         [one] => format!("Record {}: {}", one.record.kind(), title(one, SUBJECT_CHARS_MAX)),
         many => {

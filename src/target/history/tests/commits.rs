@@ -404,7 +404,15 @@ fn an_operation_replaces_and_removes_and_a_folder_that_is_empty_goes() {
         let removed = removed.iter().map(|path| (*path).to_owned()).collect();
         let changes = Changes { op: &op, files: files.to_vec(), removed };
         let (records, position) = (&[][..], position(at));
-        let batch = NewCommit { records, pages: &[], change: Some(&changes), home: HOME, journal: JOURNAL, position };
+        let batch = NewCommit {
+            records,
+            pages: &[],
+            change: Some(&changes),
+            begins: false,
+            home: HOME,
+            journal: JOURNAL,
+            position,
+        };
         history.commit(&batch).expect("it can be committed")
     };
     let revision = Revision { n: 2, op: Uuid::from_u128(1) };

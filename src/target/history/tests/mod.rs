@@ -172,7 +172,15 @@ fn position(offset: u64) -> Position {
 fn commit(history: &History, records: &[Intent], pages: &[FileImage]) -> Result<Committed, Error> {
     let records: Vec<&Intent> = records.iter().collect();
     let position = position(records.len() as u64);
-    history.commit(&NewCommit { records: &records, pages, change: None, home: HOME, journal: JOURNAL, position })
+    history.commit(&NewCommit {
+        records: &records,
+        pages,
+        change: None,
+        begins: false,
+        home: HOME,
+        journal: JOURNAL,
+        position,
+    })
 }
 
 fn keep(history: &History, records: &[Intent]) -> (CommitId, usize) {

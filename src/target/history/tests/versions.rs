@@ -39,7 +39,7 @@ fn commit_change(history: &History, op: &Op, files: &[FileImage], removed: &[&st
     let changes = Changes { op, files: files.to_vec(), removed };
     let position = position(op.revision().n);
     let (records, change) = (&[][..], Some(&changes));
-    let batch = NewCommit { records, pages: &[], change, home: HOME, journal: JOURNAL, position };
+    let batch = NewCommit { records, pages: &[], change, begins: false, home: HOME, journal: JOURNAL, position };
     match history.commit(&batch).expect("it can be committed") {
         Committed::New { commit, .. } => commit.to_string(),
         Committed::Nothing => panic!("there was something to commit"),
