@@ -100,10 +100,16 @@ impl WorkerLock {
     }
 }
 
+impl Drop for WorkerLock {
+    fn drop(&mut self) {
+        os::unlock(&self.file);
+    }
+}
+
 /// The right to use `sync.git`. One process per home has it, and takes it for one sync.
 #[derive(Debug)]
 pub struct SyncLock {
-    _file: File,
+    file: File,
     _held: Held,
 }
 
@@ -118,7 +124,7 @@ impl SyncLock {
         let file = private.open_or_create(SYNC_LOCK)?;
         loop {
             match os::try_lock(&file) {
-                Ok(()) => return Ok(Some(SyncLock { _file: file, _held: held })),
+                Ok(()) => return Ok(Some(SyncLock { file, _held: held })),
                 Err(TryLockError::WouldBlock) if Instant::now() >= until || stop.load(Ordering::Relaxed) => {
                     return Ok(None);
                 }
@@ -128,6 +134,12 @@ impl SyncLock {
                 }
             }
         }
+    }
+}
+
+impl Drop for SyncLock {
+    fn drop(&mut self) {
+        os::unlock(&self.file);
     }
 }
 
@@ -169,6 +181,18 @@ fn read_holder(file: &mut File) -> Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A child that another thread starts has copies of this process's files until it runs its own program.
+    #[test]
+    fn a_released_lock_is_free_though_a_child_has_a_copy_of_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = Dir::open(folder.path()).expect("it opens");
+        let lock = WorkerLock::try_take(&dir, WORKER).expect("no error").expect("it is free");
+        let copy = lock.file.try_clone().expect("a copy");
+        drop(lock);
+        assert!(WorkerLock::try_take(&dir, WORKER).expect("no error").is_ok(), "a copy of its file holds it");
+        drop(copy);
+    }
 
     #[test]
     fn a_process_id_counts_only_in_its_own_namespace() {

@@ -181,6 +181,12 @@ pub fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
     file.try_lock_shared()
 }
 
+/// Releases the lock of an open file. Closing it does so as well, but not before a child that another thread is starting at this
+/// moment has closed its copy, too.
+pub fn unlock(file: &File) {
+    let _ = file.unlock();
+}
+
 /// Takes the lock of the folder at `path` without waiting. Dropping the returned file releases it.
 ///
 /// # Errors

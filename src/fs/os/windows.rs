@@ -643,6 +643,11 @@ pub fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
     lock_range(file, LOCK, false)
 }
 
+/// Releases the lock of an open file. Closing it does so as well.
+pub fn unlock(file: &File) {
+    unlock_range(file, LOCK);
+}
+
 /// Takes the lock of the folder at `path` without waiting. Dropping the returned file releases it. A folder has no
 /// bytes, so a file in it is locked.
 ///

@@ -262,6 +262,7 @@ fn locks_beneath(folder: &Path, found: &mut Vec<PathBuf>) {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.write("");
+        os::unlock(&self.file);
     }
 }
 
