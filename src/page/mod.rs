@@ -58,7 +58,7 @@ pub use resolve::{Current, Resolution, resolve};
 pub(crate) use resolve::{is_later, joined, take};
 pub use revise::{Amendable, FieldChange, differences};
 pub use state::{Presence, StateFile};
-pub use write::{amended_at, amended_page, ended_at, files, outcome_file};
+pub use write::{amended_at, amended_page, ended_at, files, outcome_file, page};
 
 /// The longest page that [`parse`] accepts. Three texts of 1 MiB, each shown in its visible form and escaped in the
 /// front matter, need less than half of this.

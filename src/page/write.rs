@@ -72,7 +72,8 @@ pub fn amended_page(id: RecordId, created_at: Timestamp, request: &Request, amen
     page(id, created_at, request, Some(amended))
 }
 
-fn page(id: RecordId, created_at: Timestamp, request: &Request, amended: Option<&Amended>) -> String {
+/// Every byte of a record's page; `amended` says how it was amended, if it was.
+pub fn page(id: RecordId, created_at: Timestamp, request: &Request, amended: Option<&Amended>) -> String {
     let Request { record, key, provenance } = request;
     let mut front = opening(id, record.kind().name(), created_at);
     match amended {

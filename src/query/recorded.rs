@@ -8,8 +8,8 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Amended, ExperimentResult, Field, Intent, Kind, Level, OtherHome, PROVENANCE, Provenance, Record, RecordId,
-    RecordPath, Request, Revision, Severity, Shape, fields_of,
+    Amended, ExperimentResult, Field, Intent, Kind, OtherHome, PROVENANCE, Provenance, Record, RecordId, RecordPath,
+    Request, Revision, Severity, Shape, fields_of,
 };
 use crate::page::{self, Parsed};
 use crate::search::State;
@@ -94,11 +94,7 @@ impl Recorded {
     /// Every byte of its page, as its fields say.
     pub fn page(&self) -> Vec<u8> {
         let Recorded { id, created_at, amended, request, .. } = self;
-        let text = match amended {
-            Some(amended) => page::amended_page(*id, *created_at, request, amended),
-            None => page::files(*id, *created_at, request, Level::Day).swap_remove(0).text,
-        };
-        text.into_bytes()
+        page::page(*id, *created_at, request, amended.as_ref()).into_bytes()
     }
 
     /// The revision of its content.

@@ -283,6 +283,26 @@ fn a_sync_that_is_killed_anywhere_is_made_up_for_by_the_next() {
 }
 
 #[test]
+fn a_change_of_another_homes_record_is_applied_though_the_cache_is_gone() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let receipts = one.record_each("the frist title");
+    sync(&one);
+    sync(&other);
+    for receipt in receipts.iter().filter(|it| it.kind != "heuristic") {
+        let field = if receipt.kind == "experiment" { "--hypothesis" } else { "--title" };
+        let _ = one.cmd(["amend", &receipt.id, field, "the first title"]).ok();
+    }
+    sync(&one);
+    let _ = other.cmd(["sync"]).env("INDELIBLE_CRASH_AT", Point::ImportBeforeMark.name()).run().aborted();
+    std::fs::remove_dir_all(other.private().join("sync.git")).expect("it is there");
+    let _ = other.cmd(["flush"]).ok();
+    sync(&other);
+    assert_same(&[&one, &other]);
+    assert_eq!(other.status()["quarantine"]["set_aside"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
 fn what_a_person_removes_from_the_trunk_stays_removed_there_and_a_trunk_set_back_comes_again() {
     let remote = Remote::new();
     let (one, other) = (home_of(&remote), home_of(&remote));
