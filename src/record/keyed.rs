@@ -46,7 +46,9 @@ impl Recorder<'_> {
     /// Names the first record of a key in the receipts of those of `all` that another recorder has overtaken, between `begin` and
     /// their own entries.
     pub(super) fn mark_overtaken(&self, all: &mut [Validated], begin: Option<Position>) {
-        let mut first: HashMap<RecordId, Option<Intent>> = keyed(all).map(|ready| (ready.intent.id, None)).collect();
+        // Of a key that the journal had before, the first one is named already: from `begin` on there are only repeats of it.
+        let unknown = keyed(all).filter(|ready| !ready.receipt.duplicate);
+        let mut first: HashMap<RecordId, Option<Intent>> = unknown.map(|ready| (ready.intent.id, None)).collect();
         if begin.is_none() || self.search_journal(begin, &mut first).is_none() {
             return;
         }
