@@ -256,7 +256,7 @@ impl Session<'_> {
             return match before {
                 Some(_) if !asked.refill => Err(Error::new(
                     Class::Config,
-                    "the remote's trunk is gone: the remote was emptied or made anew; `indelible sync --refill` fills it again",
+                    "the remote's trunk is gone: the remote was emptied or recreated; `indelible sync --refill` fills it again",
                 )),
                 Some(before) => {
                     self.keep(before)?;

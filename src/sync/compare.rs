@@ -90,7 +90,7 @@ impl Session<'_> {
         if refs.lanes > 0 || has_trunk(&refs)? {
             return Ok(());
         }
-        let what = "nothing of what was pushed is on the remote any more: it was emptied or made anew";
+        let what = "nothing of what was pushed is on the remote any more: it was emptied or recreated";
         Err(Error::new(Class::Config, format!("{what}; `indelible sync --refill` pushes all of it again")))
     }
 

@@ -15,7 +15,7 @@
 //!    again.
 //! 3. A lane's commit is a **projection**: the records' pages of the home's branch that the lane lacks, decided when it is pushed, and a
 //!    pure function of them (`project.rs`). Nothing else of a repository can get into it.
-//! 4. Nothing that was pushed is rewritten, except that a lane with an erased record is made anew. Every push names the value that it expects (`--force-with-lease`).
+//! 4. Nothing that was pushed is rewritten, except that a lane with an erased record is recreated. Every push names the value that it expects (`--force-with-lease`).
 //! 5. Nothing here is in the way of a record or a commit: recorders know nothing of it, and the worker does it in a thread of its own.
 //!
 //! | killed | is where | and then |

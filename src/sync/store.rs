@@ -85,7 +85,7 @@ pub struct SyncState {
     pub projected: Option<String>,
     /// The last push that the remote took.
     pub pushed: Option<At>,
-    /// The lane's commit on the remote that has to go, with all before it: a record in it was erased. The lane is made anew.
+    /// The lane's commit on the remote that has to go, with all before it: a record in it was erased. The lane is recreated.
     pub replaced: Option<String>,
     /// When the remote last said where the lane is.
     pub seen_at: Option<Timestamp>,
@@ -403,7 +403,7 @@ impl Store {
 }
 
 /// Takes the records `ids`, which are being erased, out of what is kept: `sync.git` goes, and if the lane has one of them, the next push makes
-/// the lane anew. Safe to repeat.
+/// the lane again. Safe to repeat.
 ///
 /// # Errors
 /// [`Class::Later`] if another process syncs until `until`, or the disk refuses.

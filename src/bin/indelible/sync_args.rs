@@ -69,7 +69,7 @@ pub struct SyncArgs {
     /// Push alone: merge and import nothing
     #[arg(long)]
     pub push_only: bool,
-    /// Push all of it again to a remote that was emptied or made anew
+    /// Push all of it again to a remote that was emptied or recreated
     #[arg(long)]
     pub refill: bool,
     /// Seconds that it may take

@@ -40,7 +40,7 @@ use draft::Draft;
 const PARENTS_MAX: usize = 500;
 /// The largest file that is taken from a lane, in bytes.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
-/// The author of the trunk's commits, whoever merges.
+/// The author of the trunk's commits, on every host.
 const AUTHOR: (&str, &str) = ("indelible", "indelible@localhost");
 
 /// A line of commits that is merged into the trunk.

@@ -356,7 +356,7 @@ proptest! {
         let turn = order as usize % sides.len();
         sides.rotate_left(turn);
         if order & 1 == 0 { sides.reverse() }
-        prop_assert_eq!(lab.merge(None, &sides).commit, at_once, "the same commit, whoever makes it");
+        prop_assert_eq!(lab.merge(None, &sides).commit, at_once, "the same commit on every host");
         let mut trunk = None;
         for side in &sides {
             trunk = Some(lab.merge(trunk, std::slice::from_ref(side)).commit);
