@@ -36,25 +36,53 @@ pub struct BadPattern {
 /// Replaces secrets by `[redacted:RULE]`.
 #[derive(Debug)]
 pub struct Redactor {
-    /// Built when it is first needed.
-    literals: OnceLock<Literals>,
     /// Each rule's regex by the rule's number, compiled when it is first needed.
     compiled: Vec<OnceLock<Regex>>,
     /// The user's own rules, which are always tried.
     own: Vec<(String, Regex)>,
 }
 
-/// Finds every literal of every built-in rule and row in one pass. Each process builds its own, and most search one short text:
-/// an automaton would take longer to build than this takes to search.
+/// Finds every literal of every built-in rule and row in one pass. Most processes search one short text: an automaton would take
+/// longer to build than this takes to search, and so would this table, which the compiler makes.
 #[derive(Debug)]
 struct Literals {
-    /// Each literal with the number of its rule, or [`ROW`] for rows of `commands`, in buckets by [`Literals::place`] of its
-    /// first two bytes.
-    placed: [Vec<(&'static [u8], usize)>; 256],
+    /// Each literal with the number of its rule, or [`ROW`] for rows of `commands`, by [`Literals::place`] of its first two bytes.
+    placed: [(&'static [u8], usize); LITERALS],
+    /// Where the literals of each place begin in `placed`, and where the last ones end.
+    begins: [usize; PLACES + 1],
 }
 
 /// Instead of a rule's number, for a literal of a row of `commands`.
 const ROW: usize = RULES.len();
+/// How many places there are.
+const PLACES: usize = 256;
+/// How many literals rules and rows have.
+const LITERALS: usize = {
+    let (mut count, mut number) = (0, 0);
+    while number < RULES.len() + ROWS.len() {
+        count += literals_of(number).len();
+        number += 1;
+    }
+    count
+};
+/// The table.
+static TABLE: Literals = Literals::new();
+
+/// The literals of the rule `number` or, after these, of the row.
+const fn literals_of(number: usize) -> &'static [&'static str] {
+    if number < ROW { RULES[number].literals } else { ROWS[number - ROW].literals }
+}
+
+const fn begins_with(text: &[u8], begin: &[u8]) -> bool {
+    let mut at = 0;
+    while at < begin.len() {
+        if at >= text.len() || text[at] != begin[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
 
 /// The literals that a text has.
 struct Wanted {
@@ -65,31 +93,70 @@ struct Wanted {
 }
 
 impl Literals {
-    fn new() -> Literals {
-        let mut placed = [const { Vec::new() }; 256];
-        let rules = RULES.iter().enumerate().map(|(number, rule)| (number, rule.literals));
-        let rows = ROWS.iter().map(|row| (ROW, row.literals));
-        for (number, literals) in rules.chain(rows) {
-            for literal in literals.iter().map(|literal| literal.as_bytes()) {
-                let place: &mut Vec<(&[u8], usize)> = &mut placed[Literals::place(literal[0], literal[1])];
-                // All rows share one mark: a literal that begins with another row's is found by that one.
-                if number < ROW || !place.iter().any(|(other, of)| *of == ROW && literal.starts_with(other)) {
-                    place.push((literal, number));
+    const fn new() -> Literals {
+        let all = Literals::all();
+        let mut table = Literals { placed: [(&[], 0); LITERALS], begins: [0; PLACES + 1] };
+        let (mut place, mut end) = (0, 0);
+        while place < PLACES {
+            let mut at = 0;
+            while at < LITERALS {
+                let literal = all[at].0;
+                let is_here = Literals::place(literal[0], literal[1]) == place;
+                if is_here && !Literals::is_found_by_another(&all, at) {
+                    table.placed[end] = all[at];
+                    end += 1;
                 }
+                at += 1;
             }
+            place += 1;
+            table.begins[place] = end;
         }
-        Literals { placed }
+        table
     }
 
-    /// The bucket for two bytes in any case, which few other pairs share.
-    fn place(first: u8, second: u8) -> usize {
-        usize::from(first.to_ascii_lowercase().wrapping_mul(29) ^ second.to_ascii_lowercase())
+    /// Every literal, those of rules first.
+    const fn all() -> [(&'static [u8], usize); LITERALS] {
+        let mut all: [(&[u8], usize); LITERALS] = [(&[], 0); LITERALS];
+        let (mut end, mut number) = (0, 0);
+        while number < RULES.len() + ROWS.len() {
+            let literals = literals_of(number);
+            let mut at = 0;
+            while at < literals.len() {
+                all[end] = (literals[at].as_bytes(), if number < ROW { number } else { ROW });
+                end += 1;
+                at += 1;
+            }
+            number += 1;
+        }
+        all
+    }
+
+    /// Whether the literal at `at` is found by one before it: all rows share one mark.
+    const fn is_found_by_another(all: &[(&[u8], usize); LITERALS], at: usize) -> bool {
+        let mut before = 0;
+        while all[at].1 == ROW && before < at {
+            if all[before].1 == ROW && begins_with(all[at].0, all[before].0) {
+                return true;
+            }
+            before += 1;
+        }
+        false
+    }
+
+    /// The place for two bytes in any case, which few other pairs share.
+    const fn place(first: u8, second: u8) -> usize {
+        (first.to_ascii_lowercase().wrapping_mul(29) ^ second.to_ascii_lowercase()) as usize
+    }
+
+    /// The literals of a place.
+    fn at(&self, place: usize) -> &[(&'static [u8], usize)] {
+        &self.placed[self.begins[place]..self.begins[place + 1]]
     }
 
     fn wanted_by(&self, text: &str) -> Wanted {
         let mut wanted = Wanted { rules: [false; RULES.len()], rows: Vec::new() };
         for (at, pair) in text.as_bytes().windows(2).enumerate() {
-            for &(literal, number) in &self.placed[Literals::place(pair[0], pair[1])] {
+            for &(literal, number) in self.at(Literals::place(pair[0], pair[1])) {
                 let is_new = wanted.rules.get(number).is_none_or(|wanted| !wanted);
                 let here = text.as_bytes().get(at..at + literal.len());
                 if is_new && here.is_some_and(|here| here.eq_ignore_ascii_case(literal)) {
@@ -120,7 +187,7 @@ impl Redactor {
         };
         let own = own.into_iter().map(compile).collect::<Result<_, _>>()?;
         let compiled = RULES.iter().map(|_| OnceLock::new()).collect();
-        Ok(Redactor { literals: OnceLock::new(), compiled, own })
+        Ok(Redactor { compiled, own })
     }
 
     /// `text` without its secrets.
@@ -170,7 +237,7 @@ impl Redactor {
     }
 
     fn built_in(&self, text: &str) -> Vec<Secret<'_>> {
-        let Wanted { rules, rows } = self.literals.get_or_init(Literals::new).wanted_by(text);
+        let Wanted { rules, rows } = TABLE.wanted_by(text);
         let wanted = rules.into_iter().enumerate().filter_map(|(rank, wanted)| wanted.then_some(rank));
         let found = wanted.flat_map(|rank| {
             let Rule { name, accept, .. } = &RULES[rank];
