@@ -32,7 +32,7 @@ use super::context::Context;
 use super::{End, Event, EventKind, Rules, Tool, compose, rules};
 use crate::followed::{Called, Followed, Subject, steps, steps_before};
 use crate::home::Home;
-use crate::known::Stored;
+use crate::known::{Signed, Stored};
 use crate::model::{Kind, Record, RecordId};
 use crate::record::{Redacted, Redaction};
 use crate::session::{Closed, Entry, Noted, Opened, SessionLog, Step};
@@ -84,6 +84,15 @@ pub struct Course {
     entries: Vec<Entry>,
     /// The failure to open, but for its record's id.
     opening: Option<Opened>,
+    /// Its signature.
+    signed: Option<Signed>,
+}
+
+impl Course {
+    /// The signature of the failure that it opens, with the folder that it was computed for.
+    pub fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref()
+    }
 }
 
 /// What an event is to the open failures of its session.
@@ -182,7 +191,8 @@ impl<'h> Trail<'h> {
         let subject = command.as_deref().and_then(|command| Subject::of(command, &context.redacted(folder)));
         let mut course = Course::default();
         if is_recorded && subject.is_some() {
-            course.opening = command.as_deref().and_then(|command| opening(context, tool, command, records));
+            let opening = command.as_deref().and_then(|command| opening(context, tool, command, records));
+            (course.opening, course.signed) = opening.unzip();
         }
         if self.open.is_empty() || rules::only_looks(tool) {
             return course;
@@ -281,15 +291,15 @@ fn same_as_open(subject: Option<&Subject>, open: &[Open]) -> bool {
     open.iter().any(is_same)
 }
 
-/// The failure of `tool`, to be opened.
-fn opening(context: &Context<'_>, tool: &Tool, command: &str, records: &[Redacted]) -> Option<Opened> {
+/// The failure of `tool`, to be opened, and its signature.
+fn opening(context: &Context<'_>, tool: &Tool, command: &str, records: &[Redacted]) -> Option<(Opened, Signed)> {
     let (event, End::Failed { .. }) = (context.event, &tool.end) else { return None };
     let folder = event.folder.as_deref().filter(|_| command.len() <= COMMAND_BYTES_MAX)?;
     let Record::Failure(it) = &records.first()?.request().record else { return None };
     let signature = Stored::of(&it.summary, &it.tags).signature(folder);
-    let digest = signature.map(|it| format!("{}\0{}\0{}", it.class, it.program, it.text));
+    let digest = signature.as_ref().map(|it| format!("{}\0{}\0{}", it.class, it.program, it.text));
     let Checkout { root, branch } = Checkout::of(folder);
-    Some(Opened {
+    let opened = Opened {
         failure: RecordId(Uuid::nil()),
         again_of: None,
         command: command.to_owned(),
@@ -298,7 +308,8 @@ fn opening(context: &Context<'_>, tool: &Tool, command: &str, records: &[Redacte
         branch: context.redacted(&branch),
         signature: digest.map(|text| digest_of(&text)).unwrap_or_default(),
         prompt: event.prompt.as_deref().map(digest_of).unwrap_or_default(),
-    })
+    };
+    Some((opened, Signed { cwd: folder.to_owned(), signature }))
 }
 
 /// The steps that `of` finds in the call of `tool`, named.

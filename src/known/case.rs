@@ -3,7 +3,7 @@
 use sha1_smol::Sha1;
 use uuid::Uuid;
 
-use super::Stored;
+use super::{Signed, Stored};
 use crate::followed::Followed;
 use crate::model::{Learning, Origin, Provenance, Record, RecordId};
 use crate::signature::{Key, Signature, TEXT_CHARS_MAX, VERSION};
@@ -34,13 +34,19 @@ impl Failure {
     /// By what the failure is known that a hook made `record` of; `None` if it is no such record, or there is nothing to know
     /// it by. `provenance` is the record's own, as far as it is kept.
     pub fn of(record: &Record, provenance: &Provenance) -> Option<Failure> {
+        Failure::with(record, provenance, None)
+    }
+
+    /// As [`Failure::of`]. `signed`, which was computed of the same record, is used if it is for the same folder.
+    pub fn with(record: &Record, provenance: &Provenance, signed: Option<&Signed>) -> Option<Failure> {
         let Record::Failure(Learning { summary, tags, .. }) = record else { return None };
         if !matches!(provenance.origin, None | Some(Origin::Hook)) {
             return None;
         }
         let stored = Stored::of(summary, tags);
         let cwd = provenance.cwd.as_deref().unwrap_or_default();
-        let signature = stored.signature(cwd).or_else(|| {
+        let known = signed.filter(|it| it.cwd == cwd).map(|it| it.signature.clone());
+        let signature = known.unwrap_or_else(|| stored.signature(cwd)).or_else(|| {
             let text = whole(stored.command.as_deref()?.trim());
             Some(Signature { version: VERSION, class: COMMAND, program: String::new(), text })
         })?;

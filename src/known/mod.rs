@@ -32,7 +32,7 @@ pub use book::{Book, CASES_MAX, FILE_BYTES_MAX, TAIL_BYTES_MAX};
 pub use bytes::Mark;
 pub use case::{Case, Failure, Session, Success, Time};
 pub use look::look_up;
-pub use stored::Stored;
+pub use stored::{Signed, Stored};
 pub use told::{TOLD_CHARS_MAX, told};
 
 /// Why the file of known failures cannot be used. Never a failure of what asked.

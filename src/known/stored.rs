@@ -13,6 +13,15 @@ pub struct Stored {
     pub exit: Option<i32>,
 }
 
+/// The signature of a failure, computed for a folder. To compute it is a large part of what a hook does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The folder that it happened in.
+    pub cwd: String,
+    /// Its signature, if it has one.
+    pub signature: Option<Signature>,
+}
+
 impl Stored {
     /// What is in `summary` and in `tags`, which are separated by commas.
     pub fn of(summary: &str, tags: &str) -> Stored {

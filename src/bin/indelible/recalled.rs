@@ -63,12 +63,12 @@ impl Again {
 
 impl Seen {
     /// The failure among `requests`, which were made of `event`, as the file of known failures of `home` has it. `None` if there is no
-    /// failure. `installed` says when the installed hook tells something.
+    /// failure. `course` is the event's, and `installed` says when the installed hook tells something.
     pub fn of(
         home: &Home,
         settings: &Settings,
         event: &Event,
-        requests: &[Redacted],
+        (requests, course): (&[Redacted], &Course),
         installed: Option<&str>,
     ) -> Option<Seen> {
         let failure = requests.iter().find(|it| it.request().record.kind() == Kind::Failure)?.request();
@@ -76,7 +76,7 @@ impl Seen {
         let session = failure.provenance.session.as_deref().map(Session::of);
         let mut provenance = failure.provenance.clone();
         provenance.keep_only(&settings.record.provenance);
-        let known = Failure::of(&failure.record, &provenance);
+        let known = Failure::with(&failure.record, &provenance, course.signed());
         Some(Seen {
             may_join: known.as_ref().is_some_and(|known| known.is_all_of(&failure.record)),
             own: RecordId::of_key(home.id(), failure.key.as_deref()?),

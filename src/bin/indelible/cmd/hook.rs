@@ -172,6 +172,7 @@ fn one(context: &Context, mut event: Event, installed: Option<&str>, began: Inst
 
 /// The text for the agent of `event`, if it starts a session or a sub-agent. `uncounted` is why it could not be counted in the home. With
 /// `is_noted`, the session's log notes what was told.
+#[inline(never)]
 fn at_start(
     context: &Context,
     home: &Result<Home, Failure>,
@@ -251,7 +252,9 @@ fn turn_of(home: &Home, settings: &Settings, event: &mut Event) -> Turn {
     turn
 }
 
-/// Records what is worth keeping of `event`.
+/// Records what is worth keeping of `event`. Not inlined, as [`at_start`]: most hooks would touch the pages of a stack that only some
+/// need.
+#[inline(never)]
 fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&str>) -> Done {
     // Unlike `record`, a hook does not fall back on the defaults: no person watches it, and the settings may have patterns
     // of secrets, or switch recording off.
@@ -278,7 +281,7 @@ fn take(context: &Context, home: &Home, event: &mut Event, installed: Option<&st
         Ok(requests) => requests,
     };
     let host = Some(event.host);
-    let seen = Seen::of(home, &settings, event, &requests, installed);
+    let seen = Seen::of(home, &settings, event, (&requests, &course), installed);
     let again = seen.as_ref().and_then(|seen| seen.again(home, &trail, &course));
     let mut recorder = match Recorder::new(home, policy::of_hook(&settings, redaction)) {
         Ok(recorder) => recorder,

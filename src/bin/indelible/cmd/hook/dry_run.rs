@@ -14,6 +14,7 @@ use crate::output;
 use crate::recalled::{Again, Recalled, Seen};
 
 /// What `hook` would do with `event`, with the answer that its host would get.
+#[inline(never)]
 pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>) -> Done {
     let home = context.open("the event would not be recorded");
     let at_start = at_start(context, &home, &event, None, installed, false)
@@ -31,7 +32,7 @@ pub(super) fn tried(context: &Context, mut event: Event, installed: Option<&str>
         Ok(Ok((Err(done), ..))) => done,
         Ok(Ok((Ok(Judged { requests: Err(why), .. }), ..))) => skipped(&event, why),
         Ok(Ok((Ok(Judged { requests: Ok(requests), course, .. }), settings, home, trail))) => {
-            let seen = Seen::of(home, &settings, &event, &requests, installed);
+            let seen = Seen::of(home, &settings, &event, (&requests, &course), installed);
             let again = seen.as_ref().and_then(|seen| seen.again(home, &trail, &course));
             let said = requests.iter().map(|it| {
                 let record = &it.request().record;
