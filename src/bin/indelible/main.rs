@@ -1,9 +1,13 @@
 //! The command line: parse, run, report, exit.
 
+#![cfg_attr(all(target_os = "linux", target_env = "gnu", not(test)), no_main)]
+
 mod amend_args;
 mod args;
 mod backup_args;
 mod cmd;
+#[cfg(all(target_os = "linux", target_env = "gnu", not(test)))]
+mod entry;
 mod exit;
 mod field_args;
 mod hooks_args;
@@ -28,11 +32,13 @@ mod verdict_args;
 mod which;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 use std::process::ExitCode;
 
 use args::Args;
 use exit::{Exit, Failure};
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 fn main() -> ExitCode {
     (run() as u8).into()
 }

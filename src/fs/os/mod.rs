@@ -7,6 +7,8 @@
 
 use std::time::{Duration, SystemTime};
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod begin;
 #[cfg(target_os = "linux")]
 mod inotify;
 use std::env::consts::EXE_EXTENSION;
@@ -24,6 +26,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub use begin::{begin, has_variable};
 #[cfg(target_os = "linux")]
 pub use inotify::{Watcher, watch};
 #[cfg(target_os = "linux")]
@@ -44,6 +48,12 @@ pub use windows::*;
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 compile_error!("indelible runs on Linux, and is written for macOS and Windows; no other system is supported yet");
+
+/// Whether the name of a variable of the environment begins with `begin`.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn has_variable(begin: &str) -> bool {
+    std::env::vars_os().any(|(name, _)| name.as_encoded_bytes().starts_with(begin.as_bytes()))
+}
 
 /// Others, besides this user and root, who can change a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use indelible::model::{FieldSpec, PROVENANCE};
 use indelible::own;
 use indelible::trust::Notes;
 
+use super::TEMPLATE;
 use crate::exit::{Exit, Failure};
 use crate::user;
 
@@ -116,8 +117,11 @@ pub fn is_passing(failure: &Failure) -> bool {
     matches!(failure.exit, Exit::TryAgain | Exit::Io)
 }
 
-/// Whether a configuration file sets nothing: it has only comments and headings.
+/// Whether a configuration file sets nothing: it has only comments and headings, as the one that `init` writes.
 pub(super) fn says_nothing(text: &str) -> bool {
+    if text == TEMPLATE {
+        return true;
+    }
     let mut seen = [false; HEADINGS.len()];
     // A heading that occurs twice is an error, and the parser names it.
     let mut is_new =
@@ -141,12 +145,15 @@ pub(super) const HEADINGS: [&str; 12] = [
     "[sync]",
 ];
 
+/// What the names of this program's variables begin with.
+const VARIABLES: &str = "INDELIBLE_";
+
 /// Whether some variable may be a setting. Every recorder asks, so this does not list the settings.
 pub(super) fn has_environment() -> bool {
     let is_none = |name: &[u8]| {
         let is_field = |spec: &FieldSpec| spec.name.as_bytes().eq_ignore_ascii_case(name);
         matches!(name, b"HOME" | b"LOG" | b"REMOTE" | b"TRUST") || PROVENANCE.iter().any(is_field)
     };
-    let may_be = |name: &[u8]| name.strip_prefix(b"INDELIBLE_").is_some_and(|name| !is_none(name));
-    std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))
+    let may_be = |name: &[u8]| name.strip_prefix(VARIABLES.as_bytes()).is_some_and(|name| !is_none(name));
+    os::has_variable(VARIABLES) && std::env::vars_os().any(|(name, _)| may_be(name.as_encoded_bytes()))
 }
