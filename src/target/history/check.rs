@@ -1,11 +1,14 @@
 //! Whether the objects of our folders in the branch's tree can be read. Nothing is changed.
 
-use git2::{Odb, Oid};
+use git2::{ObjectType, Odb, Oid};
 
 use super::query::{PATH_BYTES_MAX, find, read_blob};
 use super::tree::{self, Shape};
 use super::{Doing as _, Error, History};
 use crate::model::layout::{ROOTS, join};
+
+/// What is wrong with an object whose bytes have another name.
+const OTHER: &str = "it has other bytes";
 
 /// A part of the branch's tree that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,9 @@ fn check_folder(objects: &Odb<'_>, folder: &str, id: Oid, contents: bool, damage
         Ok(object) => object,
         Err(error) => return damages.push(damage(folder, id, &why(&error))),
     };
+    if !is_named(id, ObjectType::Tree, object.data()) {
+        return damages.push(damage(folder, id, OTHER));
+    }
     for entry in tree::entries(object.data()) {
         let Ok(entry) = entry else { return damages.push(damage(folder, id, "it is malformed")) };
         let path = join(folder, &String::from_utf8_lossy(entry.name));
@@ -68,15 +74,20 @@ fn check_folder(objects: &Odb<'_>, folder: &str, id: Oid, contents: bool, damage
             Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
             Shape::Folder => check_folder(objects, &path, entry.id, contents, damages),
             Shape::Submodule => {}
-            _ if contents => {
-                damages.extend(
-                    read_blob(objects, entry.id, &path).err().map(|error| damage(&path, entry.id, &why(&error))),
-                );
-            }
+            _ if contents => match read_blob(objects, entry.id, &path) {
+                Ok(bytes) if is_named(entry.id, ObjectType::Blob, &bytes) => {}
+                Ok(_) => damages.push(damage(&path, entry.id, OTHER)),
+                Err(error) => damages.push(damage(&path, entry.id, &why(&error))),
+            },
             _ if !objects.exists(entry.id) => damages.push(damage(&path, entry.id, "it does not exist")),
             _ => {}
         }
     }
+}
+
+/// Whether `id` is the name of these bytes. Reading does not check that (`setup`).
+fn is_named(id: Oid, kind: ObjectType, bytes: &[u8]) -> bool {
+    Oid::hash_object(kind, bytes).is_ok_and(|hash| hash == id)
 }
 
 fn why(error: &Error) -> String {
