@@ -98,10 +98,21 @@ impl WorkerLock {
             Err(TryLockError::Error(source)) => Err(Error::io("lock", private.path().join(WORKER_LOCK))(source)),
         }
     }
+
+    /// Whether a worker holds the lock, as far as can be told. Every recorder asks: where no worker ran, or the last one ended as it
+    /// should, this only reads the file, and gets into the way of no process that takes the lock.
+    pub fn is_held_by_worker(private: &Dir) -> bool {
+        let Ok(file) = private.read(WORKER_LOCK) else { return false };
+        let mut begin = [0; WORKER.len()];
+        let says_so = file.read_at(&mut begin, 0).is_ok_and(|read| &begin[..read] == WORKER.as_bytes());
+        says_so && matches!(os::try_lock_shared(&file.into()), Err(TryLockError::WouldBlock))
+    }
 }
 
 impl Drop for WorkerLock {
     fn drop(&mut self) {
+        // While the lock is held: the next holder's text must stay.
+        let _ = self.file.set_len(0);
         os::unlock(&self.file);
     }
 }

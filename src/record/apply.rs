@@ -17,8 +17,8 @@ use crate::target::files::Expect;
 use crate::target::index::{self, Index, RowImage};
 use crate::target::spread;
 
-use super::Recorder;
 use super::intent::{Ready, Validated};
+use super::{Recorder, Rows};
 
 /// From this many records in one call on, a recorder splits folders that have grown; otherwise the worker does.
 const SPREAD_RECORDS: usize = 100;
@@ -48,6 +48,11 @@ impl Recorder<'_> {
         if rows.is_empty() {
             return index;
         }
+        if index.is_none() && self.leaves_rows() {
+            drop(rows);
+            self.take_hidden_away(&mut placed);
+            return None;
+        }
         let inserted = self.index(&mut index).map(|index| index.insert(&rows));
         match inserted {
             Some(Ok(inserted)) => {
@@ -73,6 +78,12 @@ impl Recorder<'_> {
                 None
             }
         }
+    }
+
+    /// Whether rows are left to a worker that runs. To open the index takes two thirds of what a recorder runs, and its lock is all
+    /// that recorders wait for; the worker has the index open.
+    fn leaves_rows(&self) -> bool {
+        self.policy.rows == Rows::Auto && WorkerLock::is_held_by_worker(self.home.private())
     }
 
     /// Takes the files and rows away of those records that a state file says are hidden.

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Origin, PROVENANCE, Provenance, RecordId, Request};
 use crate::project;
 use crate::redact::Redactor;
@@ -22,12 +24,25 @@ pub struct Policy {
     /// The longest wait for SQLite, per record. With `None` the recorder does not open the index: the worker inserts the
     /// rows, and finds out whether a key was recorded before.
     pub index_wait: Option<Duration>,
+    /// Who inserts the row of a record that needs no look at the index.
+    pub rows: Rows,
+}
+
+/// Who inserts rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rows {
+    /// A worker with its next batch, if one runs; the recorder, if none does.
+    #[default]
+    Auto,
+    /// The recorder.
+    Recorder,
 }
 
 impl Policy {
     /// A policy with `redaction` that adds no provenance, and leaves the index to the worker.
     pub fn new(redaction: Redaction) -> Policy {
-        Policy { redaction, sources: Sources::default(), index_wait: None }
+        Policy { redaction, sources: Sources::default(), index_wait: None, rows: Rows::default() }
     }
 
     /// `request` with its provenance complete, and redacted.

@@ -61,7 +61,9 @@ fn a_reader_that_holds_its_transaction_open() {
     assert_eq!(count(), Ok(5));
     let receipts = Receipts::default();
     in_parallel(60, 6, |number| {
-        let receipt = home.record(KINDS[number % KINDS.len()], &format!("beside a reader {number}"));
+        let kind = KINDS[number % KINDS.len()];
+        let recorder = home.recorder(kind, &format!("beside a reader {number}"));
+        let receipt = recorder.args(["--set", "record.row=recorder"]).ok().receipt();
         assert!(receipt.row_id.is_some(), "a reader kept a recorder from its row: {receipt:?}");
         receipts.push(receipt);
     });

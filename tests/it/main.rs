@@ -67,6 +67,7 @@ mod remote;
 mod restored;
 mod retract;
 #[cfg(target_os = "linux")]
+mod rows;
 mod sandbox;
 mod search_db;
 mod service;

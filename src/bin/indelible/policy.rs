@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use indelible::model::{Origin, Provenance};
-use indelible::record::{Policy, Redaction, of_folder};
+use indelible::record::{Policy, Redaction, Rows, of_folder};
 
 use crate::exit::Failure;
 use crate::settings::{Settings, milliseconds};
@@ -30,7 +30,12 @@ pub fn of_command(settings: &Settings, redact: bool) -> Result<Policy, Failure> 
     };
     let ids = project_ids();
     let sources = settings.sources(of_process(ids.as_deref()), ids);
-    Ok(Policy { redaction, sources, index_wait: Some(milliseconds(settings.record.index_wait_ms)) })
+    Ok(Policy {
+        redaction,
+        sources,
+        index_wait: Some(milliseconds(settings.record.index_wait_ms)),
+        rows: settings.record.row,
+    })
 }
 
 /// The redaction of `hook`.
@@ -49,7 +54,8 @@ pub fn redaction_of_hook(settings: &Settings) -> Result<Redaction, Failure> {
 /// Each record of a hook has a key, so the worker places its file and its row. To ask the index whether the key is new
 /// costs more than the sync, and cannot catch two copies of one hook that run at once.
 pub fn of_hook(settings: &Settings, redaction: Redaction) -> Policy {
-    Policy { redaction, sources: settings.sources(Provenance::default(), project_ids()), index_wait: None }
+    let sources = settings.sources(Provenance::default(), project_ids());
+    Policy { redaction, sources, index_wait: None, rows: Rows::default() }
 }
 
 /// The policy of the tool `record` of `mcp`: redacted as hooks are, by an agent. `client` is what its host calls itself.
@@ -66,7 +72,7 @@ pub fn of_mcp(settings: &Settings, client: Option<&str>) -> Result<Policy, Failu
     };
     let sources = settings.sources(process.fitting(), ids);
     let index_wait = Some(milliseconds(settings.record.index_wait_ms));
-    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait })
+    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait, rows: settings.record.row })
 }
 
 /// The provenance of what this process records.

@@ -6,6 +6,7 @@ use std::path::Path;
 use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
+use indelible::record::Rows;
 use indelible::sync::import::What;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -20,6 +21,8 @@ const MAX: u64 = i64::MAX as u64;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecordSettings {
+    /// Who inserts a record's row.
+    pub row: Rows,
     pub index_wait_ms: u64,
     pub apply_wait_ms: u64,
     /// Which fields of [`PROVENANCE`] are kept.
@@ -287,7 +290,7 @@ impl Default for SyncSettings {
 impl Default for RecordSettings {
     fn default() -> Self {
         let provenance = provenance_names().into_iter().map(str::to_owned).collect();
-        RecordSettings { index_wait_ms: 50, apply_wait_ms: 2000, provenance }
+        RecordSettings { row: Rows::Auto, index_wait_ms: 50, apply_wait_ms: 2000, provenance }
     }
 }
 
