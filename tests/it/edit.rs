@@ -180,6 +180,28 @@ fn secrets_of_an_edit_leave_the_file_with_the_amendment() {
 }
 
 #[test]
+fn secrets_of_an_edit_leave_the_file_though_their_amendment_was_cut_off() {
+    let secret = format!("ghp_{}", "a1B2".repeat(9));
+    // Before the file is replaced, before the amendment is written, and before and after it is synced.
+    for point in ["ReplaceBeforeRename", "AppendBeforeWrite", "AppendBeforeSync", "AppendAfterSync"] {
+        let home = TestHome::new();
+        let (_, subject) = titled(&home, "one");
+        home.flush();
+        by_hand(&home, &subject, "And why.", &format!("The token {secret} was wrong."));
+        let take = || home.cmd(["amend", "--from-files", "--redact"]);
+        let _ = take().env("INDELIBLE_CRASH_AT", point).run().aborted();
+        let file = || fs::read_to_string(home.join(&subject.path)).expect("it is there");
+        assert!(file().contains(" was wrong."), "{point}: the edit is lost: {}", file());
+        assert_eq!(file().contains(&secret), point == "ReplaceBeforeRename", "{point}: {}", file());
+        let _ = take().ok();
+        home.flush();
+        assert!(file().contains("The token [redacted:github-token] was wrong."), "{point}: {}", file());
+        assert!(home.cmd(["amend", "--from-files"]).ok().stdout.contains("no file was edited"), "{point}");
+        assert_agree(&home);
+    }
+}
+
+#[test]
 fn an_edit_by_hand_of_an_earlier_revision_is_merged() {
     let home = TestHome::new();
     let (receipt, subject) = titled(&home, "the title");
