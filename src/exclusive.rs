@@ -19,7 +19,7 @@ use crate::journal::ExclusiveJournal;
 ///
 /// fn commit(home: &Home) -> Result<(), Box<dyn std::error::Error>> {
 ///     match home.exclusive("an example")? {
-///         Ok(exclusive) => drop(Pipeline::open(&exclusive, Options::default())?.commit_everything(|_| ())?),
+///         Ok(exclusive) => drop(Pipeline::open(&exclusive, Options::default())?.commit_everything(&mut ())?),
 ///         Err(holder) => println!("{} does it", holder.0),
 ///     }
 ///     Ok(())

@@ -24,6 +24,7 @@ use content::has_edit;
 use given_up::leave_given_up;
 use pending::pending_paths;
 use revisions::Known;
+use walk::is_one_for_each_record;
 pub(crate) use walk::walk;
 
 use crate::fs::{self, Dir};
@@ -34,7 +35,7 @@ use crate::model::path::{is_companion, of_state_file, state_file};
 use crate::model::position::Position;
 use crate::model::{RecordId, RecordPath};
 use crate::page::{self, StateFile};
-use crate::progress::Progress;
+use crate::progress::{Counter, Progress};
 use crate::target::commits::{CommittedFile, ReadCommits, sum_of};
 use crate::target::files::is_torn;
 use crate::target::{history, index, rows::ReadRows};
@@ -181,10 +182,9 @@ pub struct Stores<'s> {
 pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, Error> {
     let mut collecting = Collecting { wants_edits: stores.wants_edits, ..Collecting::default() };
     collecting.known.had_operations = stores.is_journal_doubted || stores.home.journal().takes_operations()?;
-    collecting.files(stores.home, progress)?;
-    if let Some(index) = stores.index {
-        collecting.rows(index)?;
-    }
+    let records = stores.index.and_then(|index| index.count().ok()).unwrap_or(0);
+    collecting.files(stores.home, records, progress)?;
+    stores.index.map_or(Ok(()), |index| collecting.rows(index, records, progress))?;
     if let Some(history) = stores.history {
         collecting.tree(stores.home, history, progress)?;
     }
@@ -202,7 +202,7 @@ pub fn audit(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Audit, 
 /// Every [`Error`].
 pub fn audit_files(stores: &Stores<'_>, progress: &mut dyn Progress) -> Result<Vec<(String, bool)>, Error> {
     let mut collecting = Collecting::default();
-    collecting.files(stores.home, progress)?;
+    collecting.files(stores.home, 0, progress)?;
     if let Some(history) = stores.history {
         collecting.tree(stores.home, history, progress)?;
     }
@@ -230,19 +230,18 @@ struct Collecting {
 }
 
 impl Collecting {
-    fn files(&mut self, home: &Home, progress: &mut dyn Progress) -> Result<(), Error> {
-        progress.begin("reading files", 0);
-        let mut seen = 0;
+    /// Reads the files of about `records` records; 0 if their number is unknown.
+    fn files(&mut self, home: &Home, records: u64, progress: &mut dyn Progress) -> Result<(), Error> {
+        let mut counter = Counter::begin(progress, "reading files", records);
         for folder in ROOTS {
             walk(home.dir(), folder, &mut |dir, name, path| {
-                seen += 1;
-                if seen % 256 == 0 {
-                    progress.at(seen);
+                if is_one_for_each_record(path) {
+                    counter.one();
                 }
                 self.file(dir, name, path)
             })?;
         }
-        progress.end();
+        counter.end();
         Ok(())
     }
 
@@ -279,32 +278,33 @@ impl Collecting {
         Ok(())
     }
 
-    fn rows(&mut self, index: &dyn ReadRows) -> Result<(), Error> {
+    fn rows(&mut self, index: &dyn ReadRows, records: u64, progress: &mut dyn Progress) -> Result<(), Error> {
         self.has_rows = true;
+        let mut counter = Counter::begin(progress, "reading rows", records);
         index.each(&mut |known| {
+            counter.one();
             let row = RowSeen { id: known.id, is_whole: known.row_id.is_some() };
             self.paths.entry(RecordPath(&known.path).page().into()).or_default().row = Some(row);
         })?;
         index.each_amended(&mut |id, revision| self.known.revisions.extend([(id, revision)]))?;
         index.each_mark(&mut |mark| self.known.marks.extend([(mark.of, mark)]))?;
+        counter.end();
         Ok(())
     }
 
     fn tree(&mut self, home: &Home, history: &dyn ReadCommits, progress: &mut dyn Progress) -> Result<(), Error> {
-        progress.begin("reading the history", 0);
-        let mut seen = 0;
+        // It has about what files and rows have.
+        let mut counter = Counter::begin(progress, "reading the history", self.paths.len() as u64);
         let mut failed = None;
         history.each_file(&mut |file| {
-            seen += 1;
-            if seen % 256 == 0 {
-                progress.at(seen);
+            if is_one_for_each_record(file.path()) {
+                counter.one();
             }
             failed = self.known_file(home, file).err();
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        failed.map_or(Ok(()), Err)?;
-        progress.end();
-        Ok(())
+        counter.end();
+        failed.map_or(Ok(()), Err)
     }
 
     fn tree_file(&mut self, home: &Home, file: &dyn CommittedFile) -> Result<(), Error> {

@@ -1,6 +1,12 @@
 //! The markdown files of a home.
 
 use crate::fs::{self, Dir};
+use crate::model::path::{is_companion, of_state_file};
+
+/// Whether there is one such file for each record, as far as its path says.
+pub(super) fn is_one_for_each_record(path: &str) -> bool {
+    !is_companion(path) && of_state_file(path).is_none()
+}
 
 /// Calls `visit` with every markdown file beneath `folder`. Links are skipped.
 pub(crate) fn walk<E: From<fs::Error>>(

@@ -252,7 +252,7 @@ fn keep_away(
     let named = fs::Error::io("append to", home.journal().dir().path());
     crash::at(Point::EraseBeforeAppend).map_err(named)?;
     pipeline.append(&note.ids.iter().map(op).collect::<Vec<_>>())?;
-    pipeline.commit_everything(|_| ())?;
+    pipeline.commit_everything(progress)?;
     pipeline.maintain()?;
     if pipeline.is_lagging() {
         return Err(Error::Unfinished("the index, which another process holds".to_owned()));

@@ -7,10 +7,12 @@
 use std::time::Instant;
 
 use super::change::RowsNow;
+use super::reached::bytes_after;
 use super::{Error, Outcome, Pipeline};
-use crate::journal::Synced;
+use crate::journal::{SegmentNumber, Synced};
 use crate::model::position::Position;
 use crate::model::{FileImage, Intent, Op};
+use crate::progress::Progress;
 use crate::state::Noted;
 use crate::target::history::{Changes, Committed};
 use crate::target::pages::Pages;
@@ -199,21 +201,31 @@ impl Pipeline<'_> {
         self.committed_batch(&done, self.at)
     }
 
+    /// How many bytes of the segments `sizes` are not committed.
+    fn bytes_left(&self, sizes: &[(SegmentNumber, u64)]) -> u64 {
+        bytes_after(self.at.segment, self.at.position.offset, sizes)
+    }
+
     /// Reads and commits everything that the journal holds at the moment, and catches up with lagging rows if it can.
     /// Records that arrive meanwhile may be left for later. Returns the last commit, and how many records all of them
     /// introduced.
     ///
     /// # Errors
     /// Every [`Error`]; what is left is still in the journal.
-    pub fn commit_everything(&mut self, mut progress: impl FnMut(usize)) -> Result<Outcome, Error> {
+    pub fn commit_everything(&mut self, progress: &mut dyn Progress) -> Result<Outcome, Error> {
         let mut all = Outcome::NOTHING;
         // While records keep arriving there would always be more.
-        let mut end = self.home.journal().sizes()?.last().copied();
+        let sizes = self.home.journal().sizes()?;
+        let mut end = sizes.last().copied();
+        let bytes = self.bytes_left(&sizes);
+        if bytes > 0 {
+            progress.begin_bytes("committing", bytes);
+        }
         loop {
             self.look()?;
             let Some(outcome) = self.commit()? else { break };
             all = Outcome { commit: outcome.commit.or(all.commit), records: all.records + outcome.records };
-            progress(all.records);
+            progress.at(bytes.saturating_sub(self.bytes_left(&sizes)));
             self.maintain()?;
             if std::mem::take(&mut self.has_joined) {
                 end = self.home.journal().sizes()?.last().copied();
@@ -223,6 +235,7 @@ impl Pipeline<'_> {
             }
         }
         let pages = self.catch_up()?;
+        progress.end();
         Ok(Outcome { commit: pages.commit.or(all.commit), ..all })
     }
 }

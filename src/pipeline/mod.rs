@@ -58,7 +58,7 @@ pub use crate::progress::Progress;
 pub use crate::target::{Error, VoidReason};
 pub use edits::Judged;
 pub(crate) use edits::{QUIET, nanoseconds};
-pub use reached::{Reached, Waiting, reached, waiting};
+pub use reached::{Reached, Waiting, bytes_pending, reached, waiting};
 pub use schedule::{Backlog, Schedule};
 
 use crate::exclusive::Exclusive;

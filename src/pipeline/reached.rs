@@ -1,13 +1,15 @@
 //! How far the targets are, for read-only callers.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 use crate::home::Home;
-use crate::journal::{self, Found, Journal, Reader, Records};
+use crate::journal::{self, Found, Journal, Reader, Records, SegmentNumber};
 use crate::model::Op;
 use crate::model::position::Position;
 use crate::state::State;
-use crate::target::history::History;
+use crate::target::history::{History, HistoryOptions};
 use crate::target::index::Index;
 use crate::target::rows::{RowsMark, mark_in};
 use crate::target::{Error, Log, Mark, Watermark, commits};
@@ -58,6 +60,31 @@ pub fn reached(home: &Home, history: &History, index: Option<&Index>) -> Result<
     let is_behind = |rows: &Mark| committed.is_some_and(|committed| rows.is_before(&committed)) || pages.is_some();
     reached.rows_lag = rows.filter(is_behind).map(|rows| pages.unwrap_or(rows.position));
     Ok(reached)
+}
+
+/// How many bytes of the journal of `home` are not in git yet: of those that were in it when `sizes` were taken, and that are
+/// still there.
+///
+/// # Errors
+/// As [`reached`].
+pub fn bytes_pending(home: &Home, options: &HistoryOptions, sizes: &[(SegmentNumber, u64)]) -> Result<u64, Error> {
+    let history = History::open(home.path(), options.clone())?;
+    let all = sizes.iter().map(|(_, bytes)| bytes).sum();
+    let Some(committed) = reached(home, &history, None)?.committed else { return Ok(all) };
+    let ids = home.journal().ids()?;
+    let segment = ids.iter().find(|(_, id)| *id == committed.segment).map(|(number, _)| SegmentNumber(*number));
+    // A segment that is gone was committed.
+    Ok(segment.map_or(0, |segment| bytes_after(segment, committed.offset, sizes)))
+}
+
+/// How many bytes of the segments `sizes` come after `offset` in the segment `number`.
+pub(super) fn bytes_after(number: SegmentNumber, offset: u64, sizes: &[(SegmentNumber, u64)]) -> u64 {
+    let left = |&(segment, bytes): &(SegmentNumber, u64)| match segment.cmp(&number) {
+        Ordering::Less => 0,
+        Ordering::Equal => bytes.saturating_sub(offset),
+        Ordering::Greater => bytes,
+    };
+    sizes.iter().map(left).sum()
 }
 
 /// What the journal holds that is not applied yet.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use crate::model::{Kind, Record, RecordId};
 use crate::page::{Presence, StateFile};
-use crate::progress::Progress;
+use crate::progress::{Counter, Progress};
 use crate::search::Filter;
 use crate::target::index::Facts;
 
@@ -87,14 +87,14 @@ pub fn every<E: From<Error>>(
     mut take: impl FnMut(Recorded) -> Result<(), E>,
 ) -> Result<bool, E> {
     let Some(index) = &view.index else { return Ok(false) };
-    progress.begin("exporting", index.count_records().map_err(Error::from)?);
+    let mut counter = Counter::begin(progress, "exporting", index.count_records().map_err(Error::from)?);
     let is_all = wanted.is_all();
     let mut rest: BTreeMap<RecordId, ()> = view.pending.ids().map(|id| (id, ())).collect();
     let mut one = |id: RecordId, path: Option<&str>| -> Result<(), E> {
         let Seen::Visible(recorded) = view.get(id, path)? else { return Ok(()) };
         if is_all || is_wanted(view, wanted, &recorded)? { take(*recorded) } else { Ok(()) }
     };
-    let (mut failed, mut done) = (None, 0_u64);
+    let mut failed = None;
     index
         .for_each(|known| {
             if failed.is_some() {
@@ -102,17 +102,14 @@ pub fn every<E: From<Error>>(
             }
             rest.remove(&known.id);
             failed = one(known.id, Some(&known.path)).err();
-            done += 1;
-            if done.is_multiple_of(256) {
-                progress.at(done);
-            }
+            counter.one();
         })
         .map_err(Error::from)?;
     failed.map_or(Ok(()), Err)?;
     for id in rest.into_keys() {
         one(id, view.pending.path_of(id))?;
     }
-    progress.end();
+    counter.end();
     Ok(true)
 }
 

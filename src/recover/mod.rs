@@ -138,9 +138,7 @@ fn count(report: &mut Report, before: Counts, after: Counts) {
 }
 
 fn commit(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Progress) -> Result<u64, Error> {
-    progress.begin("committing", 0);
-    let outcome = pipeline.commit_everything(|records| progress.at(records as u64))?;
-    progress.end();
+    let outcome = pipeline.commit_everything(progress)?;
     report.last_commit = outcome.commit.or(report.last_commit.take());
     Ok(outcome.records as u64)
 }
@@ -179,7 +177,9 @@ fn mend_once(
     report.named.clear();
     report.removed = 0;
     let mut mending = Mending::new(pipeline, report, &audit.findings);
-    progress.begin("mending", audit.findings.len() as u64);
+    if !audit.findings.is_empty() {
+        progress.begin("mending", audit.findings.len() as u64);
+    }
     for (done, finding) in audit.findings.iter().enumerate() {
         mending.act(finding)?;
         progress.at(done as u64 + 1);

@@ -126,9 +126,10 @@ pub enum Error {
 pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress) -> Result<Report, Error> {
     let mut report = Report { quarantine: Contents::of(home)?, ..Report::default() };
     report.journal = journal_report(home)?;
-    let index = open_index(home, &mut report)?;
+    let index = open_index(home, &mut report, progress)?;
     report.search = SearchStatus::checked(home, index.as_ref());
-    let history = open_history(home, options, &mut report)?;
+    let records = index.as_ref().map_or(0, |index| index.count_records().unwrap_or(0));
+    let history = open_history(home, options, records, &mut report, progress)?;
     let mut found = look(home, index.as_ref(), history.as_ref(), progress)?;
     for _ in 1..LOOKS {
         if found.findings.is_empty() && found.edited.is_empty() && found.missing_companions.is_empty() {
@@ -232,7 +233,15 @@ fn look_again<T>(is_fine: impl Fn(&T) -> bool, mut look: impl FnMut() -> T) -> T
     found
 }
 
-fn open_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> {
+fn open_index(home: &Home, report: &mut Report, progress: &mut dyn Progress) -> Result<Option<Index>, Error> {
+    // SQLite does not say how far it is.
+    progress.begin("checking the index", 0);
+    let opened = checked_index(home, report);
+    progress.end();
+    opened
+}
+
+fn checked_index(home: &Home, report: &mut Report) -> Result<Option<Index>, Error> {
     let is_fine = |checked: &Result<(Index, Vec<String>), _>| checked.as_ref().is_ok_and(|(_, wrong)| wrong.is_empty());
     match look_again(is_fine, || check_index(home)) {
         Ok((index, wrong)) => {
@@ -257,10 +266,16 @@ fn check_index(home: &Home) -> Result<(Index, Vec<String>), index::Error> {
     Ok((index, wrong))
 }
 
-fn open_history(home: &Home, options: &HistoryOptions, report: &mut Report) -> Result<Option<History>, Error> {
+fn open_history(
+    home: &Home,
+    options: &HistoryOptions,
+    records: u64,
+    report: &mut Report,
+    progress: &mut dyn Progress,
+) -> Result<Option<History>, Error> {
     type Checked = Result<(History, Vec<history::Damage>), history::Error>;
     let is_fine = |checked: &Checked| checked.as_ref().is_ok_and(|(_, damages)| damages.is_empty());
-    match look_again(is_fine, || check_history(home, options)) {
+    match look_again(is_fine, || check_history(home, options, records, progress)) {
         Ok((history, damages)) => {
             let line = |it: history::Damage| format!("{} (object {}): {}", it.path, it.object, it.why);
             report.history = damages.into_iter().map(line).collect();
@@ -274,8 +289,13 @@ fn open_history(home: &Home, options: &HistoryOptions, report: &mut Report) -> R
     }
 }
 
-fn check_history(home: &Home, options: &HistoryOptions) -> Result<(History, Vec<history::Damage>), history::Error> {
+fn check_history(
+    home: &Home,
+    options: &HistoryOptions,
+    records: u64,
+    progress: &mut dyn Progress,
+) -> Result<(History, Vec<history::Damage>), history::Error> {
     let history = History::open(home.path(), options.clone())?;
-    let damages = history.check_files(false)?;
+    let damages = history.check_each_file(false, records, progress)?;
     Ok((history, damages))
 }

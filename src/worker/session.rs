@@ -64,7 +64,7 @@ impl<'h> Session<'h> {
 
     /// Commits everything that the journal holds now.
     pub(super) fn commit_everything(&mut self) -> Result<Outcome, Error> {
-        Ok(self.pipeline.commit_everything(|_| ())?)
+        Ok(self.pipeline.commit_everything(&mut ())?)
     }
 
     /// Inserts the rows that lag, unless SQLite's lock is held. `None` if they still lag.

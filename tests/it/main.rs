@@ -55,6 +55,7 @@ mod page;
 mod places;
 #[cfg(target_os = "linux")]
 mod power;
+mod presentation;
 mod prompts;
 mod provenance;
 mod query_py;

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use indelible::fs::Dir;
-use indelible::fs::os::{self, Stream};
+use indelible::fs::os::Stream;
 use indelible::home::Home;
 use indelible::model::layout::LOGS;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -118,7 +118,7 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let _ = os::write_to(Stream::Errors, line);
+        output::write_bytes(Stream::Errors, line);
         Ok(line.len())
     }
 

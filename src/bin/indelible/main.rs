@@ -34,9 +34,13 @@ mod which;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use args::Args;
 use exit::{Exit, Failure};
+
+/// What a panic said, where it is not printed.
+static PANIC: OnceLock<String> = OnceLock::new();
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(test))))]
 fn main() -> ExitCode {
@@ -65,6 +69,10 @@ fn run() -> Exit {
     if args.quiet {
         output::be_quiet();
     }
+    if json {
+        // What a panic says is a part of the error, which is JSON.
+        std::panic::set_hook(Box::new(|info| drop(PANIC.set(info.to_string()))));
+    }
     let records = args.command.records();
     let outcome = match indelible::random::prepare() {
         Ok(()) => catch_unwind(AssertUnwindSafe(|| cmd::run(args))),
@@ -76,9 +84,13 @@ fn run() -> Exit {
     let failure = match outcome {
         Ok(Ok(exit)) => return if records { exit } else { said(exit, json) },
         Ok(Err(failure)) => failure,
-        // The panic has printed its message on stderr. Records that were durable before have been acknowledged.
-        Err(_) => Failure::new(Exit::Io, "a bug in indelible stopped the program")
-            .hint("please report the lines above; every acknowledged record is kept"),
+        // Without JSON, the panic has printed its message on stderr. Records that were durable before have been acknowledged.
+        Err(_) => {
+            let mut failure = Failure::new(Exit::Io, "a bug in indelible stopped the program")
+                .hint("please report what it says; every acknowledged record is kept");
+            failure.causes.extend(PANIC.get().cloned());
+            failure
+        }
     };
     output::failure(&failure, json);
     failure.exit

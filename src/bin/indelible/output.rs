@@ -8,12 +8,13 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use indelible::fs::os::{self, Stream};
 use indelible::model::text::{counted, is_hidden, shell_path, visible_line, visible_on_screen as visible};
 use indelible::pipeline::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
@@ -85,7 +86,12 @@ pub fn write_bytes(stream: Stream, bytes: &[u8]) {
     if stream == Stream::Output && lost().is_some() {
         return;
     }
-    if let Err(error) = os::write_to(stream, bytes)
+    let written = match shown_bar() {
+        // The bar is drawn again below what is written.
+        Some(bar) => bar.suspend(|| os::write_to(stream, bytes)),
+        None => os::write_to(stream, bytes),
+    };
+    if let Err(error) = written
         && stream == Stream::Output
     {
         let _ = LOST.set(error);
@@ -135,9 +141,13 @@ pub fn has_colours(stream: Stream) -> bool {
     }
 }
 
-/// Whether the terminal can only show text.
+/// Whether the terminal can only show text, or may be such a one.
 pub fn is_dumb() -> bool {
-    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+    match std::env::var_os("TERM") {
+        Some(terminal) => terminal == "dumb" || terminal.is_empty(),
+        // Windows does not set it.
+        None => cfg!(unix),
+    }
 }
 
 /// Writes a failure to stderr: what failed, why, and what to do next. Bad input gets one line, and a hint if there is one.
@@ -185,7 +195,23 @@ pub fn say(text: &str) {
     write(Stream::Errors, &format!("{}\n", visible(text)));
 }
 
-/// Progress bars on a terminal, and nothing elsewhere.
+/// The bar on the screen.
+static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn shown_bar() -> Option<ProgressBar> {
+    BAR.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn show_bar(bar: Option<ProgressBar>) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// How often a bar is drawn. A task that is shorter shows none.
+const DRAWN_EVERY: Duration = Duration::from_millis(250);
+/// A terminal with fewer columns gets a percentage instead of a bar.
+const BAR_COLUMNS_MIN: u16 = 60;
+
+/// Progress on a terminal, with the time left where the total is known; nothing elsewhere.
 pub struct Bars {
     bar: Option<ProgressBar>,
     shown: bool,
@@ -196,36 +222,82 @@ impl Bars {
     pub fn new(as_json: bool) -> Bars {
         Bars { bar: None, shown: !as_json && !is_quiet() && std::io::stderr().is_terminal() && !is_dumb() }
     }
+
+    /// As [`Bars::new`], for a command whose answer is written while it works: nothing if that goes to a terminal.
+    pub fn beside_answers(as_json: bool) -> Bars {
+        let mut bars = Bars::new(as_json);
+        bars.shown &= !std::io::stdout().is_terminal();
+        bars
+    }
+
+    fn show(&mut self, step: &'static str, total: u64, (done, of): (&str, &str)) {
+        self.end();
+        if !self.shown {
+            return;
+        }
+        let length = (total > 0).then_some(total);
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(4));
+        let is_narrow = console::Term::stderr().size().1 < BAR_COLUMNS_MIN;
+        bar.set_style(style(&match (length, is_narrow) {
+            (None, true) => "{spinner} {msg}".to_owned(),
+            (None, false) => "{spinner} {msg}, {elapsed}".to_owned(),
+            (Some(_), true) => "{msg} {percent}%{left}".to_owned(),
+            (Some(_), false) => format!("{{msg:20}} [{{wide_bar}}] {{{done}}} of {{{of}}}{{left}}"),
+        }));
+        bar.set_message(step);
+        bar.enable_steady_tick(DRAWN_EVERY);
+        show_bar(Some(bar.clone()));
+        self.bar = Some(bar);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.progress_chars("=> ").tick_chars("|/-\\ ").with_key(
+        "left",
+        |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // Before the first item is done, there is nothing to tell it from.
+            if state.pos() > 0 {
+                let _ = write!(out, ", {:#} left", HumanDuration(state.eta()));
+            }
+        },
+    )
 }
 
 impl Progress for Bars {
     fn begin(&mut self, step: &'static str, total: u64) {
-        if !self.shown {
-            return;
-        }
-        // Drawn four times a second, so that a short task shows no bar.
-        let target = ProgressDrawTarget::stderr_with_hz(4);
-        let (length, template) = match total {
-            0 => (None, "{spinner} {msg}: {human_pos}"),
-            _ => (Some(total), "{msg:20} [{bar:30}] {human_pos} of {human_len}, {eta} left"),
-        };
-        let bar = ProgressBar::with_draw_target(length, target);
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        bar.set_style(style.progress_chars("=> "));
-        bar.set_message(step);
-        self.bar = Some(bar);
+        self.show(step, total, ("human_pos", "human_len"));
+    }
+
+    fn begin_bytes(&mut self, step: &'static str, total: u64) {
+        self.show(step, total, ("bytes", "total_bytes"));
     }
 
     fn at(&mut self, done: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
+        let Some(bar) = &self.bar else { return };
+        // More came meanwhile.
+        if bar.length().is_some_and(|length| length < done) {
+            bar.set_length(done);
         }
+        bar.set_position(done);
     }
 
     fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
+            show_bar(None);
             bar.finish_and_clear();
         }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.shown
+    }
+}
+
+impl Drop for Bars {
+    /// A step that failed leaves no bar on the screen.
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -268,6 +268,10 @@ impl Target for FakeRows<'_> {
 }
 
 impl ReadRows for FakeRows<'_> {
+    fn count(&self) -> Result<u64, index::Error> {
+        Ok(self.stage.world().rows.seen.rows.values().filter(|row| !row.is_hidden).count() as u64)
+    }
+
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         let rows: Vec<_> = self.stage.world().rows.seen.rows.values().map(known).collect();
         rows.into_iter().for_each(take);

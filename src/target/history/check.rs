@@ -6,6 +6,7 @@ use super::query::{PATH_BYTES_MAX, find, read_blob};
 use super::tree::{self, Shape};
 use super::{Doing as _, Error, History};
 use crate::model::layout::{ROOTS, join};
+use crate::progress::{Counter, Progress};
 
 /// What is wrong with an object whose bytes have another name.
 const OTHER: &str = "it has other bytes";
@@ -43,45 +44,81 @@ impl History {
     /// # Errors
     /// As [`History::check_tip`].
     pub fn check_files(&self, contents: bool) -> Result<Vec<Damage>, Error> {
+        self.check_each_file(contents, 0, &mut ())
+    }
+
+    /// As [`check_files`](History::check_files); it has about `files` files, 0 if their number is unknown.
+    ///
+    /// # Errors
+    /// As [`History::check_tip`].
+    pub fn check_each_file(
+        &self,
+        contents: bool,
+        files: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Damage>, Error> {
+        let counter = Counter::begin(progress, "checking the history", files);
         self.check_tip()?;
         let repository = self.repository()?;
         let objects = repository.odb().doing("opening the objects")?;
-        let mut damages = Vec::new();
-        let Some(root) = self.tip_tree(&repository)? else { return Ok(damages) };
-        for folder in ROOTS {
-            if let Some((id, Shape::Folder)) = find(&objects, root, folder)? {
-                check_folder(&objects, folder, id, contents, &mut damages);
+        let mut checking = Checking { objects: &objects, contents, counter, damages: Vec::new() };
+        if let Some(root) = self.tip_tree(&repository)? {
+            for folder in ROOTS {
+                if let Some((id, Shape::Folder)) = find(&objects, root, folder)? {
+                    checking.folder(folder, id);
+                }
             }
         }
+        let Checking { damages, counter, .. } = checking;
+        counter.end();
         Ok(damages)
     }
 }
 
-fn check_folder(objects: &Odb<'_>, folder: &str, id: Oid, contents: bool, damages: &mut Vec<Damage>) {
-    let damage =
-        |path: &str, id: Oid, why: &str| Damage { path: path.to_owned(), object: id.to_string(), why: why.to_owned() };
-    let object = match tree::read(objects, id, folder) {
-        Ok(object) => object,
-        Err(error) => return damages.push(damage(folder, id, &why(&error))),
-    };
-    if !is_named(id, ObjectType::Tree, object.data()) {
-        return damages.push(damage(folder, id, OTHER));
-    }
-    for entry in tree::entries(object.data()) {
-        let Ok(entry) = entry else { return damages.push(damage(folder, id, "it is malformed")) };
-        let path = join(folder, &String::from_utf8_lossy(entry.name));
-        match entry.shape() {
-            Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
-            Shape::Folder => check_folder(objects, &path, entry.id, contents, damages),
-            Shape::Submodule => {}
-            _ if contents => match read_blob(objects, entry.id, &path) {
-                Ok(bytes) if is_named(entry.id, ObjectType::Blob, &bytes) => {}
-                Ok(_) => damages.push(damage(&path, entry.id, OTHER)),
-                Err(error) => damages.push(damage(&path, entry.id, &why(&error))),
-            },
-            _ if !objects.exists(entry.id) => damages.push(damage(&path, entry.id, "it does not exist")),
-            _ => {}
+struct Checking<'c> {
+    objects: &'c Odb<'c>,
+    /// Whether each object is also read.
+    contents: bool,
+    counter: Counter<'c>,
+    damages: Vec<Damage>,
+}
+
+impl Checking<'_> {
+    fn folder(&mut self, folder: &str, id: Oid) {
+        let object = match tree::read(self.objects, id, folder) {
+            Ok(object) => object,
+            Err(error) => return self.damaged(folder, id, &why(&error)),
+        };
+        if !is_named(id, ObjectType::Tree, object.data()) {
+            return self.damaged(folder, id, OTHER);
         }
+        for entry in tree::entries(object.data()) {
+            let Ok(entry) = entry else { return self.damaged(folder, id, "it is malformed") };
+            let path = join(folder, &String::from_utf8_lossy(entry.name));
+            match entry.shape() {
+                Shape::Folder if path.len() >= PATH_BYTES_MAX => {}
+                Shape::Folder => self.folder(&path, entry.id),
+                Shape::Submodule => {}
+                _ => self.file(&path, entry.id),
+            }
+        }
+    }
+
+    fn file(&mut self, path: &str, id: Oid) {
+        self.counter.one();
+        if self.contents {
+            match read_blob(self.objects, id, path) {
+                Ok(bytes) if is_named(id, ObjectType::Blob, &bytes) => {}
+                Ok(_) => self.damaged(path, id, OTHER),
+                Err(error) => self.damaged(path, id, &why(&error)),
+            }
+        } else if !self.objects.exists(id) {
+            self.damaged(path, id, "it does not exist");
+        }
+    }
+
+    fn damaged(&mut self, path: &str, id: Oid, why: &str) {
+        self.damages.push(Damage { path: path.to_owned(), object: id.to_string(), why: why.to_owned() });
     }
 }
 

@@ -43,6 +43,12 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// The rows, as an audit reads them.
 pub trait ReadRows {
+    /// How many records have rows.
+    ///
+    /// # Errors
+    /// [`index::Error`].
+    fn count(&self) -> Result<u64, index::Error>;
+
     /// Calls `take` for every record that the index knows.
     ///
     /// # Errors
@@ -63,6 +69,10 @@ pub trait ReadRows {
 }
 
 impl ReadRows for Index {
+    fn count(&self) -> Result<u64, index::Error> {
+        self.count_records()
+    }
+
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         self.for_each(take)
     }
@@ -304,6 +314,10 @@ impl Target for IndexRows<'_> {
 }
 
 impl ReadRows for IndexRows<'_> {
+    fn count(&self) -> Result<u64, index::Error> {
+        self.opened()?.count_records()
+    }
+
     fn each(&self, take: &mut dyn FnMut(Known)) -> Result<(), index::Error> {
         self.opened()?.for_each(take)
     }

@@ -105,7 +105,9 @@ impl Search<'_> {
         let home = self.exclusive.home();
         let mut index = Index::open(&home.index_path(), WAIT)?;
         index.check_schema()?;
-        let (mut done, total) = (0, until.is_none().then(|| index.count_records()).transpose()?.unwrap_or(0));
+        // At most: what search has already is not done again.
+        let is_counted = until.is_none() || progress.is_watched();
+        let (mut done, total) = (0, is_counted.then(|| index.count_records()).transpose()?.unwrap_or(0));
         progress.begin("building search", total);
         let size = if until.is_none() { LONG } else { SHORT };
         let following = loop {

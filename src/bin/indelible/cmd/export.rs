@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     let view = reading::view(context, &home)?;
     let states = (!states.is_empty()).then(|| States::of(&view, &states)).transpose().map_err(reading::failed(WHAT))?;
     let wanted = Wanted { filter: &filter, states: states.as_ref() };
-    let mut bars = Bars::new(context.json);
+    let mut bars = if args.out.is_some() { Bars::new(context.json) } else { Bars::beside_answers(context.json) };
     let mut out = Out::open(args.out.as_deref()).map_err(failed)?;
     let exported = backup::export(&home, &view, wanted, &mut bars, &mut |line| out.write(line));
     let exported = match exported {

@@ -6,8 +6,9 @@ use indelible::erase;
 use indelible::exclusive::Exclusive;
 use indelible::fs::lock::Holder;
 use indelible::home::Home;
+use indelible::journal::SegmentNumber;
 use indelible::model::text;
-use indelible::pipeline::{Pipeline, Progress};
+use indelible::pipeline::{Pipeline, Progress, bytes_pending};
 use indelible::recover::{self, Report, Scope};
 use indelible::target::search::{Bound, SEARCH_MAX};
 use indelible::worker::{self, Request, Want};
@@ -80,23 +81,69 @@ pub struct Done {
     pub search_is_left: bool,
 }
 
+/// The progress of a job that a worker does.
+struct Waiting<'w> {
+    job: &'w Job<'w>,
+    /// The sizes of the journal's segments when the wait began, and how many of their bytes were pending.
+    begun: Option<(Vec<(SegmentNumber, u64)>, u64)>,
+}
+
+impl<'w> Waiting<'w> {
+    fn new(job: &'w Job<'w>) -> Waiting<'w> {
+        Waiting { job, begun: None }
+    }
+
+    /// Shows how much of what was pending is committed. What a worker does after that, and for a recovery, it does not say.
+    fn look(&mut self, progress: &mut dyn Progress) {
+        let Job { home, settings, want, .. } = self.job;
+        if *want == Want::Recover {
+            if self.begun.is_none() {
+                self.begun = Some(Default::default());
+                progress.begin("the worker recovers", 0);
+            }
+            return;
+        }
+        let left = |sizes: &[_]| bytes_pending(home, &settings.history(), sizes).unwrap_or(0);
+        match &self.begun {
+            Some((sizes, total)) => progress.at(total.saturating_sub(left(sizes))),
+            None => {
+                let sizes = home.journal().sizes().unwrap_or_default();
+                let total = left(&sizes);
+                progress.begin_bytes("the worker commits", total);
+                self.begun = Some((sizes, total));
+            }
+        }
+    }
+}
+
 impl Job<'_> {
     /// Does the job, or has the worker do it, within `wait_max`.
     pub fn run(&self, wait_max: Duration, progress: &mut dyn Progress) -> Result<Done, Failure> {
         let until = Instant::now() + wait_max;
         let mut asked: Option<Request> = None;
+        let mut waiting = Waiting::new(self);
         loop {
             let taken = self.home.exclusive("a flush or a recovery");
             let holder = match taken.map_err(|error| Failure::of(self.what, &error))? {
-                Ok(exclusive) => return self.do_it(&exclusive, progress),
+                Ok(exclusive) => {
+                    progress.end();
+                    return self.do_it(&exclusive, progress);
+                }
                 Err(holder) => holder,
             };
+            if progress.is_watched() {
+                waiting.look(progress);
+            }
             let request = match asked.take() {
                 Some(request) => request,
                 None => Request::ask(self.home, self.want).map_err(|error| Failure::of(self.what, &error))?,
             };
             let slice = SLICE.min(until.saturating_duration_since(Instant::now()));
-            match request.wait(slice).map_err(|error| Failure::of(self.what, &error))? {
+            let answer = request.wait(slice).map_err(|error| Failure::of(self.what, &error))?;
+            if answer.is_some() {
+                progress.end();
+            }
+            match answer {
                 Some(answer) => match answer.error {
                     None => return Ok(Done { by: holder.0, report: answer.report, search_is_left: false }),
                     Some(error) => {

@@ -101,7 +101,7 @@ struct Import<'i> {
 impl Import<'_> {
     fn lines(&mut self, mut input: Box<dyn BufRead>, is_dry: bool) -> Result<(), Failure> {
         let (mut line, mut at, mut done) = (Vec::new(), 0_u64, 0_u64);
-        self.bars.begin("importing bytes", self.bytes);
+        self.bars.begin_bytes("importing", self.bytes);
         while batch::read_line(&mut input, &mut line, LINE_BYTES_MAX)? {
             at += 1;
             done += line.len() as u64;
@@ -123,7 +123,7 @@ impl Import<'_> {
                 self.keep()?;
                 self.bars.end();
                 self.apply()?;
-                self.bars.begin("importing bytes", self.bytes);
+                self.bars.begin_bytes("importing", self.bytes);
                 self.bars.at(done);
             }
         }
