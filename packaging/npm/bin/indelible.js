@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+// Starts the program for this system, with the same arguments, input and output, and ends as it ends.
+"use strict";
+const { spawnSync } = require("node:child_process");
+const { existsSync } = require("node:fs");
+const { join } = require("node:path");
+
+const targets = {
+  "linux-x64": "x86_64-unknown-linux-gnu",
+  "linux-arm64": "aarch64-unknown-linux-gnu",
+  "darwin-x64": "x86_64-apple-darwin",
+  "darwin-arm64": "aarch64-apple-darwin",
+  "win32-x64": "x86_64-pc-windows-gnu",
+};
+const system = `${process.platform}-${process.arch}`;
+const name = process.platform === "win32" ? "indelible.exe" : "indelible";
+const program = join(__dirname, "..", "programs", targets[system] || system, name);
+if (!existsSync(program)) {
+  console.error(`error: this package has no program for ${system}\nhint: build it from source: cargo install --path .`);
+  process.exit(69);
+}
+const ended = spawnSync(program, process.argv.slice(2), { stdio: "inherit", windowsHide: true });
+if (ended.error) {
+  console.error(`error: ${program} could not be started: ${ended.error.message}`);
+  process.exit(74);
+}
+if (ended.signal) process.kill(process.pid, ended.signal);
+process.exitCode = ended.status;
