@@ -55,10 +55,12 @@
 //!
 //! # Modules
 //!
-//! From the front door down:
+//! A program that embeds indelible needs [`embed`] alone: a few names with a stable meaning. The other modules are public for
+//! indelible's own program and tests. From the front door down:
 //!
 //! | module | does |
 //! | --- | --- |
+//! | [`embed`] | the stable surface: make a home, record, find, judge, commit |
 //! | [`record`] | the front door: redact, validate, append, sync, apply |
 //! | [`hook`] | turns an event of an agent's host into redacted requests |
 //! | [`redact`], [`project`] | replace secrets; name the project of a folder |
@@ -90,6 +92,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod backup;
+pub mod embed;
 pub mod erase;
 pub mod erasing;
 pub mod exclusive;
