@@ -22,6 +22,7 @@ mod cost;
 mod crash;
 mod daemon;
 mod damage;
+mod docs;
 mod durability;
 mod edit;
 mod erase;

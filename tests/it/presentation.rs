@@ -19,7 +19,7 @@ fn commands_below(home: &TestHome, path: &[String]) -> Vec<String> {
 }
 
 /// Every command, by its words.
-fn commands(home: &TestHome) -> Vec<Vec<String>> {
+pub fn commands(home: &TestHome) -> Vec<Vec<String>> {
     let (mut found, mut open) = (Vec::new(), VecDeque::from([Vec::new()]));
     while let Some(path) = open.pop_front() {
         for name in commands_below(home, &path) {
