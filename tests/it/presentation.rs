@@ -193,7 +193,9 @@ fn the_log_of_a_worker_in_a_file_has_no_colours() {
     let home = TestHome::new();
     let mut command = home.cmd(["worker", "--log", "file"]).env("CLICOLOR_FORCE", "1").into_command();
     let mut worker = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    wait_for("the worker to be there", || home.cmd(["worker", "--stop"]).run().code().filter(|code| *code == 0));
+    let is_there = || home.cmd(["logs"]).run().stdout.contains("worker started").then_some(());
+    wait_for("the worker to say that it has started", is_there);
+    let _ = home.cmd(["worker", "--stop"]).ok();
     let _ = worker.wait().expect("it is our child");
     let log = home.cmd(["logs"]).ok().stdout;
     assert!(log.contains("worker started") && !log.contains('\x1b'), "{log:?}");
