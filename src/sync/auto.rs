@@ -136,7 +136,8 @@ impl Running {
         // A first push of a large home takes many calls, each with a limit of its own.
         let until = Instant::now() + self.options.timeout.saturating_mul(60);
         let mut session = Session::open(&home, &self.options, until, &self.stop)?;
-        let is_look = due == Due::Look;
+        // What was erased does not wait.
+        let is_look = due == Due::Look || !before.erased.is_empty();
         let asked = Asked { compare: is_look, combine: is_look, ..Asked::default() };
         let mut combined = Combined::default();
         let synced = session.sync(asked, &mut done, &mut combined);

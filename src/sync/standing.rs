@@ -35,6 +35,8 @@ pub struct Standing {
     pub oldest_unpushed_s: Option<i64>,
     /// The records that are left out.
     pub held: Vec<HeldRecord>,
+    /// How many records that this home has erased the remote may still have.
+    pub to_purge: u64,
     /// Why the last sync did not do all of it.
     pub error: Option<SyncError>,
 }
@@ -81,6 +83,10 @@ impl Standing {
         {
             troubles.push(format!("the remote {}: {}", self.remote, error.message));
         }
+        if self.to_purge > 0 {
+            let count = crate::model::text::counted(self.to_purge, "erased record", "erased records");
+            troubles.push(format!("the remote may still have {count}: run `indelible sync`"));
+        }
         let alert = i64::try_from(options.alert.as_secs()).unwrap_or(i64::MAX);
         if let Some(age) = self.oldest_unpushed_s.filter(|age| *age > alert) {
             let records = crate::model::text::counted(self.unpushed, "record is", "records are");
@@ -125,9 +131,19 @@ pub fn standing(home: &Home, options: &Options) -> Result<Option<Standing>, Erro
         pushed: state.pushed.clone(),
         unpushed: counted.unpushed,
         oldest_unpushed_s: counted.oldest.map(|oldest| (now.as_second() - oldest).max(0)),
+        to_purge: state.erased.len() as u64,
         held: state.held.iter().map(|held| HeldRecord { id: held.id, why: held.why.clone() }).collect(),
         error,
     }))
+}
+
+/// How many records that `home` has erased the remote may still have.
+///
+/// # Errors
+/// [`Error`] if what is kept cannot be read.
+pub fn to_purge(home: &Home, options: &Options) -> Result<u64, Error> {
+    let state = SyncState::read(home.private())?.filter(|state| state.remote == options.remote).unwrap_or_default();
+    Ok(state.erased.len() as u64)
 }
 
 /// Which of the pages `paths` of `home` the remote has acknowledged, in whatever form: what of them was amended since, [`standing`]

@@ -15,45 +15,45 @@ use crate::support::{Cmd, TestHome, in_parallel};
 use crate::trunk::listed;
 
 /// A bare repository in a folder, as a remote.
-struct Remote {
+pub struct Remote {
     folder: tempfile::TempDir,
 }
 
-const TRUNK: &str = "refs/heads/main";
+pub const TRUNK: &str = "refs/heads/main";
 
 impl Remote {
-    fn new() -> Remote {
+    pub fn new() -> Remote {
         let remote = Remote { folder: tempfile::tempdir().expect("a folder") };
         let _ = remote.outside(["init", "--quiet", "--bare", "-b", "main", "memory.git"]).ok();
         remote
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder.path().join("memory.git")
     }
 
-    fn outside<const N: usize>(&self, args: [&str; N]) -> Cmd {
+    pub fn outside<const N: usize>(&self, args: [&str; N]) -> Cmd {
         let who = ["-c", "user.name=a person", "-c", "user.email=a@b"];
         let git = Cmd::new("git", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1").folder(self.folder.path());
         git.args(who).args(args)
     }
 
-    fn git<const N: usize>(&self, args: [&str; N]) -> Cmd {
+    pub fn git<const N: usize>(&self, args: [&str; N]) -> Cmd {
         self.outside(args).folder(&self.path())
     }
 
-    fn refs(&self) -> BTreeMap<String, String> {
+    pub fn refs(&self) -> BTreeMap<String, String> {
         let text = self.git(["for-each-ref", "--format=%(refname) %(objectname)"]).ok().stdout;
         let pair = |line: &str| line.split_once(' ').map(|(name, at)| (name.to_owned(), at.to_owned()));
         text.lines().filter_map(pair).collect()
     }
 
-    fn lanes(&self) -> Vec<String> {
+    pub fn lanes(&self) -> Vec<String> {
         self.refs().into_keys().filter(|name| name.starts_with("refs/indelible/hosts/")).collect()
     }
 
     /// The trunk's files.
-    fn trunk(&self) -> BTreeMap<String, String> {
+    pub fn trunk(&self) -> BTreeMap<String, String> {
         let names = self.git(["ls-tree", "-r", "--name-only", TRUNK]).run().stdout;
         let text = |name: &str| self.git(["show", &format!("{TRUNK}:{name}")]).ok().stdout;
         names.lines().map(|name| (name.to_owned(), text(name))).collect()
@@ -61,7 +61,7 @@ impl Remote {
 
     /// Holds that the trunk has these records and no others, each introduced by one commit.
     #[track_caller]
-    fn assert_has(&self, pages: &[String]) {
+    pub fn assert_has(&self, pages: &[String]) {
         let is_page = |name: &String| !name.ends_with("README.md") && !name.ends_with("outcome.md");
         let found: BTreeSet<String> = self.trunk().into_keys().filter(is_page).collect();
         assert_eq!(found, pages.iter().cloned().collect(), "what the trunk has");
@@ -73,7 +73,7 @@ impl Remote {
     }
 
     /// What a person commits on the trunk.
-    fn commit_by_hand(&self, change: impl FnOnce(&std::path::Path)) {
+    pub fn commit_by_hand(&self, change: impl FnOnce(&std::path::Path)) {
         let clone = self.folder.path().join("clone");
         let _ = std::fs::remove_dir_all(&clone);
         let _ = self.outside(["clone", "--quiet", "memory.git", "clone"]).ok();
@@ -84,13 +84,13 @@ impl Remote {
     }
 }
 
-fn home_of(remote: &Remote) -> TestHome {
+pub fn home_of(remote: &Remote) -> TestHome {
     let home = TestHome::new();
     let _ = home.cmd(["remote", "add", remote.path().to_str().expect("UTF-8"), "--yes"]).ok();
     home
 }
 
-fn sync(home: &TestHome) -> Value {
+pub fn sync(home: &TestHome) -> Value {
     home.cmd(["sync", "--json"]).ok().json()
 }
 
@@ -101,7 +101,7 @@ fn pages(homes: &[&TestHome]) -> BTreeSet<PathBuf> {
 
 /// Holds that all homes have the same files of records, and that their stores agree.
 #[track_caller]
-fn assert_same(homes: &[&TestHome]) {
+pub fn assert_same(homes: &[&TestHome]) {
     let of = |home: &TestHome| {
         let mut files = files(home);
         // A domain's page shows what is here; an experiment's log is begun by each home.
@@ -109,7 +109,9 @@ fn assert_same(homes: &[&TestHome]) {
         files
     };
     for home in homes {
-        assert_eq!(of(home), of(homes[0]));
+        let (here, there) = (of(home), of(homes[0]));
+        let differ = here.keys().chain(there.keys()).filter(|path| here.get(*path) != there.get(*path));
+        assert_eq!(differ.collect::<BTreeSet<_>>(), BTreeSet::new(), "these files differ");
         assert_agree(home);
     }
 }

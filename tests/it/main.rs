@@ -57,6 +57,7 @@ mod places;
 mod power;
 mod prompts;
 mod provenance;
+mod purge;
 mod query_py;
 mod reading;
 mod reading_terminal;

@@ -1,6 +1,7 @@
 //! The commands that sync: `remote`, `sync`, `drain`, `where`.
 
 mod drain;
+mod purge;
 mod remote;
 mod whereabouts;
 
@@ -18,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::{Settings, seconds};
 use crate::sync_args::{RemoteCommand, SyncArgs, SyncCommand};
+pub use purge::{Purged, purge};
 pub use remote::lines;
 
 /// These processes end by themselves, or are killed: nothing else stops a sync.
