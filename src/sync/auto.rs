@@ -97,8 +97,14 @@ impl Running {
             }
             failed = self.judged(synced, failed);
             let jitter = f64::from(random::id().as_u128() as u8) / 255.0;
-            schedule.done(failed, jitter, Instant::now());
+            schedule.done(failed, self.lanes(), jitter, Instant::now());
         }
+    }
+
+    /// How many lanes the remote had when it was looked at last.
+    fn lanes(&self) -> u32 {
+        let state = Home::open(&self.home).ok().and_then(|home| SyncState::read(home.private()).ok().flatten());
+        state.map_or(0, |state| u32::try_from(state.lanes.len()).unwrap_or(u32::MAX))
     }
 
     /// Logs what became of a sync: a failure once, until another kind of failure or a success comes.

@@ -23,7 +23,7 @@ use super::import::{self, Imported, What};
 use super::merge::{self, Merged, Side, Trunk};
 use super::purge::{self, Purge, Seen};
 use super::session::REMOTE;
-use super::store::{IMPORTED, LANES, TRUNK};
+use super::store::{At, IMPORTED, LANES, TRUNK};
 use super::trunk::{NEXT, group_of};
 use super::update::Update;
 use super::{Asked, Class, Error, Pushed, Session, tree};
@@ -140,13 +140,28 @@ impl Session<'_> {
     /// As [`Session::push`].
     pub fn sync(&mut self, asked: Asked, pushed: &mut Pushed, combined: &mut Combined) -> Result<(), Error> {
         self.know_trunk(asked)?;
-        self.push(asked, pushed)?;
+        if !asked.fetch_only {
+            self.push(asked, pushed)?;
+        }
         if !asked.combine || !self.options.merge && self.options.import.what == What::None {
             return Ok(());
         }
         let result = self.combine(asked, combined);
+        self.note_trunk(combined)?;
         let noted = self.note(result.as_ref().err());
         result.and(noted)
+    }
+
+    /// Notes where the trunk is, and what of it is here.
+    fn note_trunk(&mut self, done: &Combined) -> Result<(), Error> {
+        let trunk = self.store.target(TRUNK)?.map(|trunk| trunk.to_string());
+        self.store.change(|state| {
+            if state.trunk_at.as_ref().map(|at| &at.commit) != trunk.as_ref() {
+                state.trunk_at = trunk.map(|commit| At { commit, at: Timestamp::now() });
+            }
+            state.imported += done.imported.records;
+            state.unmerged = done.unmerged;
+        })
     }
 
     /// Fetches the trunk, if this home knew it and its repository is new: the lane may have been folded into it, and nothing that the
@@ -167,7 +182,10 @@ impl Session<'_> {
     fn combine(&mut self, asked: Asked, done: &mut Combined) -> Result<(), Error> {
         for _ in 0..RACES_MAX {
             let remote = self.fetch_all(asked)?;
-            if !self.options.merge {
+            if !self.options.merge || asked.fetch_only {
+                let has = self.store.state().merged.as_ref().map(|merged| merged.1.clone()).unwrap_or_default();
+                let lacks = |(lane, tip): &(&Uuid, &Oid)| has.get(*lane) != Some(&tip.to_string());
+                done.unmerged = remote.lanes.iter().filter(lacks).count() as u64;
                 self.import(done)?;
                 return self.settle();
             }

@@ -15,8 +15,11 @@ use git2::Oid;
 use jiff::Timestamp;
 
 use crate::model::RecordId;
+use crate::model::path::state_file;
+use crate::page;
 use crate::random;
 
+use super::merge::FILE_BYTES_MAX;
 use super::purge::{Looks, Rewriter, erased_in};
 use super::push::Asked;
 use super::remote::{Refs, TRUNKS};
@@ -49,6 +52,39 @@ impl Session<'_> {
             None => self.store.delete(ACKED)?,
         }
         self.store.change(|state| state.seen_at = Some(Timestamp::now()))
+    }
+
+    /// What the remote's lane has that this home did not record, or has otherwise, and whether it is there. Nothing is pushed.
+    ///
+    /// # Errors
+    /// The class of what git says.
+    pub fn differs(&mut self) -> Result<Vec<String>, Error> {
+        self.recheck()?;
+        let Some(name) = self.store.state().lane_name() else { return Ok(vec!["nothing was pushed yet".to_owned()]) };
+        let Some(value) = self.look(&name)? else {
+            let is_folded = self.store.target(LANE)?.map_or(Ok(false), |tip| self.is_in_trunk(tip))?;
+            return Ok(if is_folded { Vec::new() } else { vec![format!("{name} is not there")] });
+        };
+        let here = format!("{LANES}{}", self.store.state().lane);
+        self.fetch(&[&format!("+{name}:{here}")])?;
+        let repository = self.store.repository()?;
+        let trees = Trees::of(&repository)?;
+        let mut lines = Vec::new();
+        trees.each(Some(repository.find_commit(value)?.tree_id()), "", &mut |path, file| {
+            let bytes = self.history.read(path).ok().flatten();
+            let ours = bytes.map(|bytes| Oid::hash_object(git2::ObjectType::Blob, &bytes));
+            // A page that was retracted since stays in the lane.
+            let hidden = trees.file(file.id, FILE_BYTES_MAX)?.and_then(|bytes| page::id_of(&bytes)).map(state_file);
+            let is_hidden = || hidden.is_some_and(|state| self.history.read(&state).ok().flatten().is_some());
+            match ours {
+                Some(Ok(ours)) if ours == file.id => {}
+                Some(_) => lines.push(format!("{path} is another on the remote")),
+                None if is_hidden() => {}
+                None => lines.push(format!("{path} is on the remote and not here")),
+            }
+            Ok(())
+        })?;
+        Ok(lines)
     }
 
     /// What the remote's lane has, and what to expect of it.
@@ -89,7 +125,8 @@ impl Session<'_> {
         }
         let has_trunk = |refs: &Refs| {
             let own = if self.store.target(TRUNK)?.is_some() { &TRUNKS[..] } else { &TRUNKS[1..] };
-            Ok::<_, Error>(own.iter().any(|name| refs.all.contains_key(*name)))
+            let named = self.options.trunk.as_deref();
+            Ok::<_, Error>(own.iter().copied().chain(named).any(|name| refs.all.contains_key(name)))
         };
         let refs = self.list()?;
         if refs.lanes > 0 || has_trunk(&refs)? {

@@ -80,6 +80,11 @@ pub fn is_prefix(text: &str) -> bool {
     git2::Reference::is_valid_name(&format!("{text}x")) && text.starts_with("refs/") && text != "refs/"
 }
 
+/// Whether `text` is the full name of a reference.
+pub fn is_reference(text: &str) -> bool {
+    git2::Reference::is_valid_name(text) && text.starts_with("refs/")
+}
+
 /// How a home is synced.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -95,6 +100,8 @@ pub struct Options {
     pub push_age: Duration,
     /// How often the worker looks at the remote though nothing is new.
     pub look_every: Duration,
+    /// The full name of the trunk's reference; `None` if it is to fit the remote.
+    pub trunk: Option<String>,
     /// Finds secrets; records with secrets are held. `None` if they are pushed all the same.
     pub secrets: Option<Arc<Redactor>>,
     /// Whether this home merges lanes into the trunk.
@@ -120,6 +127,7 @@ impl Default for Options {
             lanes: LANES.map(str::to_owned).to_vec(),
             push_age: Duration::from_secs(30),
             look_every: Duration::from_secs(300),
+            trunk: None,
             secrets: None,
             merge: true,
             import: import::Options::default(),

@@ -37,6 +37,8 @@ pub struct Asked {
     pub retry_held: bool,
     /// Whether the remote's lane is compared though nothing is new.
     pub compare: bool,
+    /// Whether nothing is pushed, and no trunk merged: what others recorded is imported alone.
+    pub fetch_only: bool,
     /// Whether lanes are merged and what others recorded is imported, once this home's lane is pushed.
     pub combine: bool,
 }

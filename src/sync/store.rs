@@ -106,6 +106,12 @@ pub struct SyncState {
     pub imported_by: Option<String>,
     /// Since when each lane was seen where it is.
     pub lanes: BTreeMap<Uuid, (String, Timestamp)>,
+    /// Where the trunk is, and when it was taken.
+    pub trunk_at: Option<At>,
+    /// How many records of other homes were imported.
+    pub imported: u64,
+    /// How many lanes the trunk had not merged when it was looked at last.
+    pub unmerged: u64,
     /// Why the last sync did not do all of it.
     pub error: Option<Failed>,
 }

@@ -26,6 +26,9 @@ const GROUP_COMMITS_MAX: usize = 10_000;
 impl Session<'_> {
     /// The name of the trunk's reference: the one that was agreed on, one that is there, or what fits the remote.
     pub(super) fn trunk_name(&mut self, refs: &Refs) -> Result<String, Error> {
+        if let Some(name) = &self.options.trunk {
+            return Ok(name.clone());
+        }
         if let Some(name) = &self.store.state().trunk {
             return Ok(name.clone());
         }
