@@ -30,6 +30,7 @@ mod erase_beside;
 mod erase_everywhere;
 mod erase_guest;
 mod faults;
+mod fleet;
 mod followed;
 mod formats;
 mod git_load;
