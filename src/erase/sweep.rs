@@ -16,8 +16,8 @@ use crate::fs::{self as files, Dir, Point, crash};
 use crate::home::Home;
 use crate::model::layout::{
     ADOPTED, AUTOSTART, CONFIG, DATABASE, DATABASE_SUFFIXES, ERASING, IDENTITY, JOURNAL, JOURNAL_ID, KNOWN, LOGS,
-    MEMORY, POINTER, QUARANTINE, RELEASED, REQUESTS, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, TRUST_TOKEN, WORKER_LOCK,
-    split,
+    MEMORY, POINTER, QUARANTINE, RELEASED, REQUESTS, ROLLBACK_JOURNAL, ROOTS, SEARCH, STATE, SYNC, TRUST_TOKEN,
+    WORKER_LOCK, split,
 };
 use crate::model::{RecordId, limits};
 use crate::page;
@@ -84,8 +84,10 @@ impl Sweep<'_> {
         }
         let content = dir.content(name, BYTES_MAX);
         let is_in = match &content {
-            // A request to erase a record names its id, and waits for its answer.
-            Ok(content) if part == REQUESTS => content.as_deref().is_some_and(|bytes| self.words.has_word(bytes)),
+            // A request to erase a record names its id, and waits for its answer; the notes of syncs name what leaves the remote.
+            Ok(content) if [REQUESTS, SYNC].contains(&part) => {
+                content.as_deref().is_some_and(|bytes| self.words.has_word(bytes))
+            }
             Ok(content) => content.as_deref().is_some_and(|bytes| self.words.is_in(bytes)),
             // It is larger than anything of ours.
             Err(_) => part != LOGS,

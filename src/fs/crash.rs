@@ -84,6 +84,8 @@ points! {
     TrunkBeforePush,
     /// Git has pushed the trunk, and nothing is noted.
     TrunkAfterPush,
+    /// `sync.git` is made again without what was erased, and about to be put in the old one's place.
+    SyncBeforePack,
     /// What other homes recorded is about to be written to the journal.
     ImportBeforeAppend,
     /// It is in the journal, and that is not noted.

@@ -74,7 +74,8 @@ impl Pipeline<'_> {
             op = &joined;
             resolution = page::resolve(op, &current);
         }
-        if let (Op::Erase { of, revision }, Resolution::Apply) = (op, &resolution) {
+        // That the trunk has its state file says nothing of the home's own stores.
+        if let (Op::Erase { of, revision }, Resolution::Apply | Resolution::Done) = (op, &resolution) {
             Erasing::add(self.exclusive, BTreeMap::from([(*of, *revision)]))?;
         }
         match resolution {

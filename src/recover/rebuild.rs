@@ -10,7 +10,7 @@
 //! | while it is filled | some of the rows, and the index marked as unfinished | the same |
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -22,9 +22,10 @@ use crate::fs::{self, Point, crash};
 use crate::home;
 use crate::model::layout::{DATABASE, INDEX, INDEX_COPY, QUARANTINE, RETRACTED, WAL, split};
 use crate::model::path::of_state_file;
-use crate::model::{Origin, RecordId, RecordPath, Request, Source};
+use crate::model::{HomeId, Origin, RecordId, RecordPath, Request, Source};
 use crate::page::{self, Parsed, StateFile};
 use crate::pipeline::{Pipeline, Progress};
+use crate::sync::import::homes_of_pages;
 use crate::target::index::{Index, RowImage};
 
 /// How many rows are inserted in one transaction.
@@ -83,8 +84,9 @@ fn rebuild(pipeline: &Pipeline<'_>, report: &mut Report, progress: &mut dyn Prog
     found.sort_unstable();
     found.dedup_by_key(|(_, id, ..)| *id);
     progress.begin("building the index", found.len() as u64);
+    let homes = homes_of_pages(home);
     for (done, group) in found.chunks(GROUP).enumerate() {
-        insert(&mut index, &stores, group, &elsewhere)?;
+        insert(&mut index, &stores, group, &elsewhere, &homes)?;
         progress.at((done * GROUP + group.len()) as u64);
     }
     mark(&mut index, &stores)?;
@@ -145,6 +147,7 @@ fn insert(
     stores: &Stores<'_>,
     group: &[(Timestamp, RecordId, bool, String)],
     elsewhere: &BTreeSet<String>,
+    homes: &HashMap<String, HomeId>,
 ) -> Result<(), Error> {
     let mut records = Vec::with_capacity(group.len());
     for (created_at, id, _, path) in group {
@@ -163,9 +166,14 @@ fn insert(
     let paths: Vec<Cow<'_, str>> = records.iter().map(|(.., path)| RecordPath(path).page()).collect();
     let paths: Vec<&str> = paths.iter().map(|path| &**path).collect();
     let of_others = stores.history.map(|history| history.of_others(&paths)).transpose()?.unwrap_or_default();
-    let other_home = Source { home: None, lane: None, commit: String::new() };
+    let source = |path: &str| {
+        let page = RecordPath(path).page();
+        let of_other = || Source { home: homes.get(&*page).copied(), lane: None, commit: String::new() };
+        of_others.contains(&*page).then(of_other)
+    };
+    let sources: Vec<Option<Source>> = records.iter().map(|(.., path)| source(path)).collect();
     let mut rows = Vec::with_capacity(records.len());
-    for (created_at, id, Request { record, key, provenance }, amended, path) in &records {
+    for ((created_at, id, Request { record, key, provenance }, amended, path), from) in records.iter().zip(&sources) {
         let key = key.as_deref();
         rows.push(RowImage {
             id: *id,
@@ -175,7 +183,7 @@ fn insert(
             provenance,
             amended: amended.as_ref(),
             path,
-            from: of_others.contains(&*RecordPath(path).page()).then_some(&other_home),
+            from: from.as_ref(),
         });
     }
     // What an adopted table refuses is parked during the audit.

@@ -49,6 +49,8 @@ pub(super) fn answer_of(stdout: &str, name: &str, stderr: &str, success: bool) -
 fn is_race(reason: &str) -> bool {
     let races = [
         "stale info",
+        "atomic push",
+        "atomic transaction",
         "fetch first",
         "non-fast-forward",
         "failed to update ref",

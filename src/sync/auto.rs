@@ -97,8 +97,14 @@ impl Running {
             }
             failed = self.judged(synced, failed);
             let jitter = f64::from(random::id().as_u128() as u8) / 255.0;
-            schedule.done(failed, jitter, Instant::now());
+            schedule.done(failed, self.lanes(), jitter, Instant::now());
         }
+    }
+
+    /// How many lanes the remote had when it was looked at last.
+    fn lanes(&self) -> u32 {
+        let state = Home::open(&self.home).ok().and_then(|home| SyncState::read(home.private()).ok().flatten());
+        state.map_or(0, |state| u32::try_from(state.lanes.len()).unwrap_or(u32::MAX))
     }
 
     /// Logs what became of a sync: a failure once, until another kind of failure or a success comes.
@@ -136,7 +142,8 @@ impl Running {
         // A first push of a large home takes many calls, each with a limit of its own.
         let until = Instant::now() + self.options.timeout.saturating_mul(60);
         let mut session = Session::open(&home, &self.options, until, &self.stop)?;
-        let is_look = due == Due::Look;
+        // What was erased does not wait.
+        let is_look = due == Due::Look || !before.erased.is_empty();
         let asked = Asked { compare: is_look, combine: is_look, ..Asked::default() };
         let mut combined = Combined::default();
         let synced = session.sync(asked, &mut done, &mut combined);

@@ -10,7 +10,7 @@
 //! | appended to the journal, [`IMPORTED`] not moved | the journal | appended again, without effect |
 //! | half of the lanes folded | the trunk, and the other lanes | these are folded next time, each by its lease |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use git2::{Oid, Repository};
@@ -20,27 +20,21 @@ use uuid::Uuid;
 use super::answer::{Answer, answer_of};
 use super::fold::{self, Lanes};
 use super::import::{self, Imported, What};
-use super::merge::{self, Merged, Side};
-use super::remote::{Refs, TRUNKS};
+use super::merge::{self, Merged, Side, Trunk};
+use super::purge::{self, Purge, Seen};
 use super::session::REMOTE;
-use super::store::{IMPORTED, LANES, TRUNK};
-use super::{Asked, Class, Error, Pushed, Session, message, tree};
+use super::store::{At, IMPORTED, LANES, TRUNK};
+use super::trunk::{NEXT, group_of};
+use super::update::Update;
+use super::{Asked, Class, Error, Pushed, Session, tree};
 use crate::fs::{Point, crash};
+use crate::model::RecordId;
 use crate::random;
 
-/// A trunk that was fetched and is not taken yet.
-const NEXT: &str = "refs/r/next";
-/// The prefix of trunks that a person set back: what they had is merged again.
-const KEEP: &str = "refs/indelible/keep/";
-/// The folder in `sync.git` of a repository in which a branch is looked at, and how many commits of it.
-const PROBE: &str = "probe";
-const PROBE_COMMITS: usize = 100;
 /// How often a sync merges again because another home was faster.
 const RACES_MAX: u32 = 4;
 /// How many lanes go with one push.
 const FOLDED_AT_ONCE: usize = 200;
-/// How many commits of a trunk are looked through for the group that it is of.
-const GROUP_COMMITS_MAX: usize = 10_000;
 /// How long an import waits for SQLite's lock.
 const INDEX_WAIT: Duration = Duration::from_secs(5);
 
@@ -62,12 +56,68 @@ pub struct Combined {
 }
 
 /// What the remote has.
-struct Remote {
-    /// The full name of the trunk's reference.
+pub(super) struct Remote {
+    /// The full name of the trunk's reference, and where it is.
     trunk: String,
+    trunk_at: Option<Oid>,
     /// The full names of the lanes' references, by lane; a lane can have one beneath each prefix.
     names: BTreeMap<Uuid, Vec<String>>,
     lanes: Lanes,
+}
+
+/// What the trunk and the lanes are to become.
+struct Plan {
+    /// What the trunk has merged of each lane.
+    merged: Lanes,
+    /// The trunk's next commit, if it lacks something.
+    made: Option<Merged>,
+    /// The lanes without what is erased.
+    lanes: Lanes,
+    /// Trunks of before that are merged again, each with what it is without what is erased.
+    kept: Vec<(Oid, Oid)>,
+}
+
+impl Plan {
+    /// What is to be pushed.
+    fn updates(&self, remote: &Remote) -> Vec<Update> {
+        let trunk =
+            self.made.iter().map(|made| Update { name: remote.trunk.clone(), from: remote.trunk_at, to: made.commit });
+        let lanes = self.lanes.iter().filter_map(|(lane, to)| Some((lane, remote.lanes.get(lane)?, to)));
+        let lanes = lanes.filter(|(_, from, to)| from != to).flat_map(|(lane, from, to)| {
+            let names = remote.names.get(lane).into_iter().flatten();
+            names.map(|name| Update { name: name.clone(), from: Some(*from), to: *to })
+        });
+        trunk.chain(lanes).collect()
+    }
+}
+
+/// What a merge of what is `seen` makes.
+struct Planned {
+    purge: Purge,
+    made: Option<Merged>,
+}
+
+/// Takes what is erased out of what is `seen`, and merges it.
+fn plan_of(repository: &Repository, seen: &Seen<'_>, options: &merge::Options) -> Result<Planned, Error> {
+    let purge = purge::purge(repository, seen)?;
+    // Trailers of a trunk that was rewritten name other tips.
+    let merged = match purge.trunk == seen.trunk {
+        true => seen.merged.clone(),
+        false => fold::merged(repository, purge.trunk, (None, &Lanes::new()))?,
+    };
+    let mut sides = fold::sides(repository, purge.trunk, &purge.lanes, &merged)?;
+    for kept in &purge.kept {
+        let Some(trunk) = purge.trunk else {
+            sides.push(Side { lane: None, base: None, tip: *kept });
+            continue;
+        };
+        if trunk != *kept && !repository.graph_descendant_of(trunk, *kept)? {
+            sides.push(Side { lane: None, base: fold::common(repository, trunk, *kept)?, tip: *kept });
+        }
+    }
+    let trunk = Trunk { at: purge.trunk, was: seen.trunk, purged: purge.new.clone() };
+    let made = merge::merge_into(repository, &trunk, &sides, options)?;
+    Ok(Planned { purge, made })
 }
 
 impl From<tree::Error> for Error {
@@ -90,13 +140,28 @@ impl Session<'_> {
     /// As [`Session::push`].
     pub fn sync(&mut self, asked: Asked, pushed: &mut Pushed, combined: &mut Combined) -> Result<(), Error> {
         self.know_trunk(asked)?;
-        self.push(asked, pushed)?;
+        if !asked.fetch_only {
+            self.push(asked, pushed)?;
+        }
         if !asked.combine || !self.options.merge && self.options.import.what == What::None {
             return Ok(());
         }
         let result = self.combine(asked, combined);
+        self.note_trunk(combined)?;
         let noted = self.note(result.as_ref().err());
         result.and(noted)
+    }
+
+    /// Notes where the trunk is, and what of it is here.
+    fn note_trunk(&mut self, done: &Combined) -> Result<(), Error> {
+        let trunk = self.store.target(TRUNK)?.map(|trunk| trunk.to_string());
+        self.store.change(|state| {
+            if state.trunk_at.as_ref().map(|at| &at.commit) != trunk.as_ref() {
+                state.trunk_at = trunk.map(|commit| At { commit, at: Timestamp::now() });
+            }
+            state.imported += done.imported.records;
+            state.unmerged = done.unmerged;
+        })
     }
 
     /// Fetches the trunk, if this home knew it and its repository is new: the lane may have been folded into it, and nothing that the
@@ -117,26 +182,41 @@ impl Session<'_> {
     fn combine(&mut self, asked: Asked, done: &mut Combined) -> Result<(), Error> {
         for _ in 0..RACES_MAX {
             let remote = self.fetch_all(asked)?;
-            if !self.options.merge {
-                return self.import(done);
-            }
-            let (merged, made) = self.merge(&remote)?;
-            let Some(made) = made else {
-                done.unmerged = 0;
+            if !self.options.merge || asked.fetch_only {
+                let has = self.store.state().merged.as_ref().map(|merged| merged.1.clone()).unwrap_or_default();
+                let lacks = |(lane, tip): &(&Uuid, &Oid)| has.get(*lane) != Some(&tip.to_string());
+                done.unmerged = remote.lanes.iter().filter(lacks).count() as u64;
                 self.import(done)?;
-                return self.fold(&remote, &merged, done);
-            };
-            done.unmerged = remote.lanes.iter().filter(|(lane, tip)| merged.get(*lane) != Some(*tip)).count() as u64;
-            match self.push_trunk(&remote.trunk, made.commit)? {
+                return self.settle();
+            }
+            let plan = self.plan(&remote)?;
+            let updates = plan.updates(&remote);
+            done.unmerged =
+                remote.lanes.iter().filter(|(lane, tip)| plan.merged.get(*lane) != Some(*tip)).count() as u64;
+            if updates.is_empty() {
+                done.unmerged = 0;
+                self.forget_kept(&plan.kept)?;
+                self.import(done)?;
+                self.fold(&remote, &plan.merged, done)?;
+                return self.settle();
+            }
+            match self.push_merged(&remote, &plan, &updates)? {
                 Answer::Taken => {
-                    self.store.set(TRUNK, made.commit)?;
-                    (done.merged, done.left_out, done.unmerged) = (made.records as u64, made.left_out, 0);
-                    self.forget_kept()?;
-                    return self.import(done);
+                    if let Some(made) = &plan.made {
+                        (done.merged, done.left_out) = (made.records as u64, made.left_out);
+                    }
+                    done.unmerged = 0;
+                    self.forget_kept(&plan.kept)?;
+                    self.import(done)?;
+                    return self.settle();
                 }
                 Answer::Raced => {}
                 Answer::Refused(why) => {
                     done.closed = Some(why);
+                    let lanes: Vec<Update> = updates.into_iter().filter(|it| it.name != remote.trunk).collect();
+                    if !lanes.is_empty() {
+                        self.push_merged(&remote, &Plan { made: None, ..plan }, &lanes)?;
+                    }
                     return self.import(done);
                 }
                 Answer::Failed(error) => return Err(error),
@@ -150,7 +230,7 @@ impl Session<'_> {
     }
 
     /// Fetches what the remote has and this home lacks.
-    fn fetch_all(&mut self, asked: Asked) -> Result<Remote, Error> {
+    pub(super) fn fetch_all(&mut self, asked: Asked) -> Result<Remote, Error> {
         let refs = self.list()?;
         let (mut names, mut lanes): (BTreeMap<Uuid, Vec<String>>, Lanes) = (BTreeMap::new(), Lanes::new());
         let mut specs = Vec::new();
@@ -178,7 +258,7 @@ impl Session<'_> {
         for lane in lanes.keys() {
             fetched.extend(self.store.target(&format!("{LANES}{lane}"))?.map(|tip| (*lane, tip)));
         }
-        Ok(Remote { trunk, names, lanes: fetched })
+        Ok(Remote { trunk, trunk_at: self.store.target(TRUNK)?, names, lanes: fetched })
     }
 
     fn fetch_specs(&self, specs: &[String]) -> Result<(), Error> {
@@ -205,184 +285,96 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The name of the trunk's reference: the one that was agreed on, one that is there, or what fits the remote.
-    fn trunk_name(&mut self, refs: &Refs) -> Result<String, Error> {
-        if let Some(name) = &self.store.state().trunk {
-            return Ok(name.clone());
-        }
-        let [branch, hidden] = TRUNKS;
-        let name = match (refs.all.get(hidden), refs.all.get(branch)) {
-            (Some(_), _) => hidden,
-            (None, Some(tip)) if self.is_trunk(branch, *tip)? => branch,
-            // It is a project's own.
-            (None, Some(_)) => hidden,
-            (None, None) if self.has_branches()? => hidden,
-            (None, None) => branch,
-        };
-        Ok(name.to_owned())
-    }
-
-    /// Whether the remote has branches that are no lanes.
-    fn has_branches(&self) -> Result<bool, Error> {
-        let output = self.run(&["ls-remote", "--quiet", "--refs", REMOTE, "refs/heads/*"])?;
-        let text = output.ok("the remote could not be asked what it has")?.text();
-        let names = text.lines().filter_map(|line| Some(line.split_once('\t')?.1));
-        let is_lane = |name: &str| self.options.lanes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-        Ok(names.into_iter().any(|name| !is_lane(name)))
-    }
-
-    /// Whether the reference `name`, which is at `tip`, holds a trunk. A project's branch is not fetched for that: some commits of
-    /// it are looked at, in a repository that is thrown away.
-    fn is_trunk(&self, name: &str, tip: Oid) -> Result<bool, Error> {
-        let repository = self.store.repository()?;
-        if repository.find_commit(tip).is_ok() {
-            return Ok(group_of(&repository, tip)?.is_some());
-        }
-        let folder = self.store.path().join(PROBE);
-        let _ = std::fs::remove_dir_all(&folder);
-        let probe = Repository::init_bare(&folder)?;
-        let (depth, spec) = (format!("--depth={PROBE_COMMITS}"), format!("+{name}:{NEXT}"));
-        let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
-        let fetched = self.git.clone().at(&folder).run(&args, &self.limits())?;
-        let found = fetched.ok("the remote's branch could not be looked at").and_then(|_| group_of(&probe, tip));
-        let _ = std::fs::remove_dir_all(&folder);
-        Ok(found?.is_some())
-    }
-
-    /// Takes what was fetched as the trunk.
-    fn take_trunk(&mut self, next: Option<Oid>, asked: Asked) -> Result<(), Error> {
-        let before = self.store.target(TRUNK)?;
-        let Some(listed) = next else {
-            return match before {
-                Some(_) if !asked.refill => Err(Error::new(
-                    Class::Config,
-                    "the remote's trunk is gone: the remote was emptied or recreated; `indelible sync --refill` fills it again",
-                )),
-                Some(before) => {
-                    self.keep(before)?;
-                    self.store.delete(TRUNK)
-                }
-                None => Ok(()),
-            };
-        };
-        if before == Some(listed) {
-            return Ok(());
-        }
-        let Some(next) = self.store.target(NEXT)? else { return Ok(()) };
-        let repository = self.store.repository()?;
-        let group = group_of(&repository, next)?;
-        self.check_group(group)?;
-        if let Some(before) = before
-            && before != next
-            && !repository.graph_descendant_of(next, before)?
-        {
-            if !repository.graph_descendant_of(before, next)? && !asked.refill {
-                let what = "the remote's trunk was rewritten by another program";
-                let then =
-                    "nothing is merged until `indelible sync --refill` says that what it had is to be there again";
-                return Err(Error::new(Class::Config, format!("{what}: {then}")));
-            }
-            self.keep(before)?;
-        }
-        self.store.set(TRUNK, next)
-    }
-
-    fn check_group(&mut self, group: Option<Uuid>) -> Result<(), Error> {
-        let Some(group) = group else {
-            return Err(Error::new(
-                Class::Config,
-                "the reference that is to be the trunk holds another program's commits",
-            ));
-        };
-        match self.store.state().group {
-            Some(known) if known != group => {
-                let what = "the remote's trunk is that of another group of homes";
-                Err(Error::new(Class::Config, format!("{what}: {group}, and this home belongs to {known}")))
-            }
-            Some(_) => Ok(()),
-            None => self.store.change(|state| state.group = Some(group)),
-        }
-    }
-
-    fn keep(&self, trunk: Oid) -> Result<(), Error> {
-        self.store.set(&format!("{KEEP}{trunk}"), trunk)
-    }
-
-    fn kept(&self) -> Result<Vec<Oid>, Error> {
-        let repository = self.store.repository()?;
-        let mut kept = Vec::new();
-        for reference in repository.references_glob(&format!("{KEEP}*"))? {
-            kept.extend(reference?.target());
-        }
-        Ok(kept)
-    }
-
-    /// Forgets the trunks of before that the trunk has by now.
-    fn forget_kept(&self) -> Result<(), Error> {
-        let Some(trunk) = self.store.target(TRUNK)? else { return Ok(()) };
-        let repository = self.store.repository()?;
-        for kept in self.kept()? {
-            if kept == trunk || repository.graph_descendant_of(trunk, kept)? {
-                self.store.delete(&format!("{KEEP}{kept}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Merges what the trunk lacks. Returns what it has merged of each lane, and what was made, if it lacked something.
-    fn merge(&mut self, remote: &Remote) -> Result<(Lanes, Option<Merged>), Error> {
+    /// Decides what the trunk and the lanes become: without what is erased, and with what the trunk lacks.
+    fn plan(&mut self, remote: &Remote) -> Result<Plan, Error> {
         let trunk = self.store.target(TRUNK)?;
         let repository = self.store.repository()?;
+        let name = |text: &String| Oid::from_str(text).ok();
         let known = self.store.state().merged.clone();
-        let at = known.as_ref().and_then(|known| Oid::from_str(&known.0).ok());
-        let known = known.map(|known| known.1).unwrap_or_default();
-        let known: Lanes = known.iter().filter_map(|(lane, tip)| Some((*lane, Oid::from_str(tip).ok()?))).collect();
-        let merged = fold::merged(&repository, trunk, (at, &known))?;
-        self.note_merged(trunk, &merged, &remote.lanes)?;
-        let mut sides = fold::sides(&repository, trunk, &remote.lanes, &merged)?;
-        for kept in self.kept()? {
-            let is_merged = trunk.map_or(Ok(false), |trunk| {
-                Ok::<_, Error>(trunk == kept || repository.graph_descendant_of(trunk, kept)?)
-            })?;
-            let base = trunk.map(|trunk| fold::common(&repository, trunk, kept)).transpose()?.flatten();
-            sides.extend((!is_merged).then_some(Side { lane: None, base, tip: kept }));
-        }
-        if sides.is_empty() {
-            return Ok((merged, None));
-        }
+        let at = known.as_ref().and_then(|known| name(&known.0));
+        let lanes: Lanes =
+            known.iter().flat_map(|it| &it.1).filter_map(|(lane, tip)| Some((*lane, name(tip)?))).collect();
+        let merged = fold::merged(&repository, trunk, (at, &lanes))?;
+        let purged = fold::purged(&repository, trunk, (at, &self.store.state().purged))?;
+        self.note_merged(trunk, &merged, &purged, &remote.lanes)?;
+        let state = self.store.state();
+        let clean = state.clean.as_ref().and_then(name).filter(|clean| repository.find_commit(*clean).is_ok());
+        let kept = self.kept()?;
+        let seen = Seen {
+            trunk,
+            lanes: &remote.lanes,
+            kept: &kept,
+            merged: &merged,
+            clean,
+            purged: &purged,
+            erased: &state.erased,
+        };
         // It is this home's only once its trunk is on the remote.
-        let group = self.store.state().group.unwrap_or_else(random::id);
+        let group = state.group.unwrap_or_else(random::id);
         let options = merge::Options { group, skips_checks: remote.trunk.starts_with("refs/heads/") };
-        let made = self.store.write_objects(|repository| Ok(merge::merge(repository, trunk, &sides, &options)?))?;
-        Ok((merged, made))
+        let planned = self.store.write_objects(|repository| plan_of(repository, &seen, &options))?;
+        if planned.purge.new.is_empty() {
+            self.store.change(|state| state.clean = trunk.map(|trunk| trunk.to_string()))?;
+        }
+        let Planned { purge, made } = planned;
+        Ok(Plan { merged, made, lanes: purge.lanes, kept: kept.into_iter().zip(purge.kept).collect() })
     }
 
     /// Notes what the trunk has merged, so that it is not walked again.
-    fn note_merged(&mut self, trunk: Option<Oid>, merged: &Lanes, lanes: &Lanes) -> Result<(), Error> {
+    fn note_merged(
+        &mut self,
+        trunk: Option<Oid>,
+        merged: &Lanes,
+        purged: &BTreeSet<RecordId>,
+        lanes: &Lanes,
+    ) -> Result<(), Error> {
         let Some(trunk) = trunk else { return Ok(()) };
         let merged = merged.iter().filter(|(lane, _)| lanes.contains_key(*lane));
         let merged: BTreeMap<Uuid, String> = merged.map(|(lane, tip)| (*lane, tip.to_string())).collect();
-        self.store.change(|state| state.merged = Some((trunk.to_string(), merged)))
+        let purged = purged.clone();
+        self.store.change(|state| (state.merged, state.purged) = (Some((trunk.to_string(), merged)), purged))
     }
 
-    fn push_trunk(&mut self, name: &str, commit: Oid) -> Result<Answer, Error> {
-        let expected = self.store.target(TRUNK)?.map(|id| id.to_string()).unwrap_or_default();
-        let lease = format!("--force-with-lease={name}:{expected}");
-        let spec = format!("{commit}:{name}");
+    /// Pushes the trunk, and the lanes without what is erased: all of it or nothing, each by the lease of what it was.
+    fn push_merged(&mut self, remote: &Remote, plan: &Plan, updates: &[Update]) -> Result<Answer, Error> {
         crash::at(Point::TrunkBeforePush)?;
-        let args = ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", &lease, REMOTE, &spec];
-        let output = self.run(&args)?;
+        let answer = self.push_all_of(updates)?;
         crash::at(Point::TrunkAfterPush)?;
-        let answer = answer_of(&output.text(), name, &output.stderr, output.success);
-        if answer == Answer::Taken {
-            let group = group_of(&self.store.repository()?, commit)?;
-            let name = name.to_owned();
+        if answer != Answer::Taken {
+            return Ok(answer);
+        }
+        if let Some(made) = &plan.made {
+            let group = group_of(&self.store.repository()?, made.commit)?;
+            let name = remote.trunk.clone();
             self.store.change(|state| {
                 state.group = group;
                 state.trunk = Some(name);
             })?;
+            self.store.set(TRUNK, made.commit)?;
         }
-        Ok(answer)
+        for (lane, tip) in &plan.lanes {
+            self.store.set(&format!("{LANES}{lane}"), *tip)?;
+        }
+        let own = self.store.state().lane;
+        match (remote.lanes.get(&own), plan.lanes.get(&own)) {
+            (Some(before), Some(now)) if before != now => self.lane_was_rewritten(*before, *now),
+            _ => Ok(()),
+        }
+        .map(|()| answer)
+    }
+
+    /// Once the trunk says that its history has nothing of what this home erased, `sync.git` is made again without it.
+    fn settle(&mut self) -> Result<(), Error> {
+        let (erased, trunk) = (self.store.state().erased.clone(), self.store.target(TRUNK)?);
+        if erased.is_empty() {
+            return Ok(());
+        }
+        let purged = fold::purged(&self.store.repository()?, trunk, (None, &BTreeSet::new()))?;
+        if !erased.is_subset(&purged) {
+            return Ok(());
+        }
+        self.store.rebuild(&erased)?;
+        self.store.change(|state| state.erased.clear())
     }
 
     /// Brings what the trunk has into the journal.
@@ -440,23 +432,4 @@ impl Session<'_> {
         }
         Ok(())
     }
-}
-
-/// The group of homes that the trunk `tip` is of; `None` if it is no trunk.
-fn group_of(repository: &Repository, tip: Oid) -> Result<Option<Uuid>, Error> {
-    let mut walk = repository.revwalk()?;
-    walk.simplify_first_parent()?;
-    walk.push(tip)?;
-    for id in walk.take(GROUP_COMMITS_MAX) {
-        // The end of what was fetched.
-        let Some(commit) = id.ok().and_then(|id| repository.find_commit(id).ok()) else { break };
-        let trailers = message::parse(commit.message_bytes());
-        if trailers.format.is_some_and(|format| format > message::FORMAT) {
-            return Err(Error::new(Class::Config, "the trunk is of a newer indelible: upgrade this one"));
-        }
-        if trailers.group.is_some() {
-            return Ok(trailers.group);
-        }
-    }
-    Ok(None)
 }

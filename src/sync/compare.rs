@@ -5,17 +5,26 @@
 //! | is what is to be pushed | it is acknowledged: an answer was lost |
 //! | is not there | it is pushed again, unless nothing of what was pushed is there: then the remote was emptied, and a person has to say so |
 //! | is an ancestor of what is to be pushed | it fell back, or this home's memory did; the push expects it |
+//! | is what becomes of that once records are taken out which another home erased | the own lane becomes that, too |
 //! | is something else, and all of it is of this home | `sync.git` was lost: the lane is taken over |
 //! | is something else | it is a copy's lane, or this home is the copy: another lane is begun |
+
+use std::collections::BTreeSet;
 
 use git2::Oid;
 use jiff::Timestamp;
 
+use crate::model::RecordId;
+use crate::model::path::state_file;
+use crate::page;
 use crate::random;
 
+use super::merge::FILE_BYTES_MAX;
+use super::purge::{Looks, Rewriter, erased_in};
 use super::push::Asked;
 use super::remote::{Refs, TRUNKS};
 use super::store::{ACKED, LANE, LANES, TRUNK};
+use super::tree::Trees;
 use super::{Class, Error, Session};
 
 /// What to do about the remote's lane.
@@ -45,6 +54,39 @@ impl Session<'_> {
         self.store.change(|state| state.seen_at = Some(Timestamp::now()))
     }
 
+    /// What the remote's lane has that this home did not record, or has otherwise, and whether it is there. Nothing is pushed.
+    ///
+    /// # Errors
+    /// The class of what git says.
+    pub fn differs(&mut self) -> Result<Vec<String>, Error> {
+        self.recheck()?;
+        let Some(name) = self.store.state().lane_name() else { return Ok(vec!["nothing was pushed yet".to_owned()]) };
+        let Some(value) = self.look(&name)? else {
+            let is_folded = self.store.target(LANE)?.map_or(Ok(false), |tip| self.is_in_trunk(tip))?;
+            return Ok(if is_folded { Vec::new() } else { vec![format!("{name} is not there")] });
+        };
+        let here = format!("{LANES}{}", self.store.state().lane);
+        self.fetch(&[&format!("+{name}:{here}")])?;
+        let repository = self.store.repository()?;
+        let trees = Trees::of(&repository)?;
+        let mut lines = Vec::new();
+        trees.each(Some(repository.find_commit(value)?.tree_id()), "", &mut |path, file| {
+            let bytes = self.history.read(path).ok().flatten();
+            let ours = bytes.map(|bytes| Oid::hash_object(git2::ObjectType::Blob, &bytes));
+            // A page that was retracted since stays in the lane.
+            let hidden = trees.file(file.id, FILE_BYTES_MAX)?.and_then(|bytes| page::id_of(&bytes)).map(state_file);
+            let is_hidden = || hidden.is_some_and(|state| self.history.read(&state).ok().flatten().is_some());
+            match ours {
+                Some(Ok(ours)) if ours == file.id => {}
+                Some(_) => lines.push(format!("{path} is another on the remote")),
+                None if is_hidden() => {}
+                None => lines.push(format!("{path} is on the remote and not here")),
+            }
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
     /// What the remote's lane has, and what to expect of it.
     pub(super) fn compared(&mut self, tip: Oid, asked: Asked) -> Result<Compared, Error> {
         let Some(name) = self.store.state().lane_name() else { return Ok(Compared::Expect(None)) };
@@ -58,8 +100,7 @@ impl Session<'_> {
         if self.is_ancestor(value, tip)? {
             return Ok(Compared::Expect(Some(value)));
         }
-        // What an erased record is in is not taken over.
-        if self.store.state().replaced.is_none() && self.take_over_at(&name, value)? {
+        if self.learn_erasures(asked, value)? || self.take_over_at(&name, value)? {
             return Ok(Compared::TakenOver);
         }
         self.begin_another()?;
@@ -84,7 +125,8 @@ impl Session<'_> {
         }
         let has_trunk = |refs: &Refs| {
             let own = if self.store.target(TRUNK)?.is_some() { &TRUNKS[..] } else { &TRUNKS[1..] };
-            Ok::<_, Error>(own.iter().any(|name| refs.all.contains_key(*name)))
+            let named = self.options.trunk.as_deref();
+            Ok::<_, Error>(own.iter().copied().chain(named).any(|name| refs.all.contains_key(name)))
         };
         let refs = self.list()?;
         if refs.lanes > 0 || has_trunk(&refs)? {
@@ -112,8 +154,55 @@ impl Session<'_> {
             return Ok(false);
         }
         self.store.set(ACKED, value)?;
-        self.store.set(LANE, value)?;
+        let erased = self.store.state().erased.clone();
+        let lane = self.without(value, &erased)?;
+        self.store.set(LANE, lane)?;
         Ok(true)
+    }
+
+    /// What the commit `tip` of the own lane is without the records `ids`.
+    fn without(&self, tip: Oid, ids: &BTreeSet<RecordId>) -> Result<Oid, Error> {
+        self.store.write_objects(|repository| Ok(Rewriter::of(repository, ids, Looks::Everywhere)?.commit(tip, None)?))
+    }
+
+    /// Fetches what others erased, and takes that out of the own lane. Returns whether it is then what the remote's lane, which is at
+    /// `value`, goes on as.
+    fn learn_erasures(&mut self, asked: Asked, value: Oid) -> Result<bool, Error> {
+        match self.fetch_all(asked) {
+            // A trunk that cannot be used is said when it is merged.
+            Err(error) if error.class() == Class::Config => return Ok(false),
+            fetched => drop(fetched?),
+        }
+        let Some(tip) = self.store.target(LANE)? else { return Ok(false) };
+        let repository = self.store.repository()?;
+        let trees = Trees::of(&repository)?;
+        let mut erased = self.store.state().erased.clone();
+        let lanes = repository.references_glob(&format!("{LANES}*"))?.flatten().filter_map(|it| it.target());
+        for tip in lanes.chain(self.store.target(TRUNK)?) {
+            erased.extend(erased_in(&trees, None, repository.find_commit(tip)?.tree_id())?);
+        }
+        let now = self.without(tip, &erased)?;
+        if now == tip || value != now && !self.is_ancestor(value, now)? {
+            return Ok(false);
+        }
+        tracing::info!("another home erased records: they are taken out of the lane");
+        self.store.set(LANE, now)?;
+        self.store.set(ACKED, value)?;
+        Ok(true)
+    }
+
+    /// Notes that the own lane is `now` on the remote, and not `before`: a record was taken out of it.
+    pub(super) fn lane_was_rewritten(&mut self, before: Oid, now: Oid) -> Result<(), Error> {
+        self.store.set(ACKED, now)?;
+        if self.store.target(LANE)? == Some(before) {
+            self.store.set(LANE, now)?;
+        }
+        let (before, now) = (before.to_string(), now.to_string());
+        self.store.change(|state| {
+            if let Some(pushed) = state.pushed.as_mut().filter(|pushed| pushed.commit == before) {
+                pushed.commit = now;
+            }
+        })
     }
 
     /// Begins another lane with the same commits: the remote's is another home's, one that was copied from this one or to it.
@@ -124,7 +213,6 @@ impl Session<'_> {
         self.store.change(|state| {
             state.lane = lane;
             state.pushed = None;
-            state.replaced = None;
         })
     }
 }

@@ -3,15 +3,16 @@
 //! A lane goes only by a lease, and only if the trunk has its tip: a home that pushes at that moment makes the lease fail. One that
 //! pushes later creates its lane again, on top of what the trunk has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use git2::{ErrorCode, Oid, Repository};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::merge::Side;
-use super::message;
+use super::message::{self, Trailers};
 use super::tree::{Doing as _, Error};
+use crate::model::RecordId;
 
 /// A lane whose home has not closed it goes when its tip has not changed for so long, as this home saw it. In seconds.
 pub const IDLE_S: i64 = 7 * 24 * 3600;
@@ -29,23 +30,63 @@ pub type Seen = BTreeMap<Uuid, (Oid, Timestamp)>;
 /// [`Error::Git`].
 pub fn merged(repository: &Repository, trunk: Option<Oid>, (at, known): (Option<Oid>, &Lanes)) -> Result<Lanes, Error> {
     let mut tips = Lanes::new();
+    let is_whole = told(repository, trunk, at, &mut |trailers| {
+        trailers.merged.iter().try_for_each(|(lane, tip)| newer(repository, &mut tips, *lane, *tip))
+    })?;
+    if !is_whole {
+        known.iter().try_for_each(|(lane, tip)| newer(repository, &mut tips, *lane, *tip))?;
+    }
+    Ok(tips)
+}
+
+/// The erased records that neither `trunk` nor what it merged has in any commit, as its commits say: what is `known` of the commit
+/// `at` of it, and what was said since.
+///
+/// # Errors
+/// [`Error::Git`].
+pub fn purged(
+    repository: &Repository,
+    trunk: Option<Oid>,
+    (at, known): (Option<Oid>, &BTreeSet<RecordId>),
+) -> Result<BTreeSet<RecordId>, Error> {
+    let mut purged = BTreeSet::new();
+    let is_whole = told(repository, trunk, at, &mut |trailers| {
+        purged.extend(&trailers.purged);
+        Ok(())
+    })?;
+    if !is_whole {
+        purged.extend(known);
+    }
+    Ok(purged)
+}
+
+/// Calls `tell` with what each commit of the trunk says, as far as the commit `at`, and not with what it merged. Returns whether
+/// that was the whole of it: `at` is not in it.
+fn told(
+    repository: &Repository,
+    trunk: Option<Oid>,
+    at: Option<Oid>,
+    tell: &mut dyn FnMut(&Trailers) -> Result<(), Error>,
+) -> Result<bool, Error> {
     let (mut left, mut visited) = (trunk.into_iter().collect::<Vec<_>>(), HashSet::new());
+    let mut is_whole = true;
     while let Some(id) = left.pop() {
         if !visited.insert(id) {
             continue;
         }
         if Some(id) == at {
-            known.iter().try_for_each(|(lane, tip)| newer(repository, &mut tips, *lane, *tip))?;
+            is_whole = false;
             continue;
         }
         let commit = repository.find_commit(id).doing("walking the trunk")?;
-        let merged = message::parse(commit.message_bytes()).merged;
-        merged.iter().try_for_each(|(lane, tip)| newer(repository, &mut tips, *lane, *tip))?;
+        let trailers = message::parse(commit.message_bytes());
+        tell(&trailers)?;
         // The last one is taken first: commits come newest first along the first parents.
+        let merged = &trailers.merged;
         let parents: Vec<Oid> = commit.parent_ids().filter(|id| !merged.iter().any(|(_, tip)| tip == id)).collect();
         left.extend(parents.into_iter().rev());
     }
-    Ok(tips)
+    Ok(is_whole)
 }
 
 /// Notes that `tip` of `lane` was merged, unless a later one was.

@@ -17,7 +17,7 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use git2::{Oid, Repository};
+use git2::{Oid, Repository, Sort};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,10 +28,12 @@ use super::tree::{self, Difference, Doing as _, Found, Trees};
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::journal::{self, Appender, ENTRY_BYTES_MAX, Records};
+use crate::model::layout::SYNC_GIT;
 use crate::model::{
     Change, FileImage, HomeId, Intent, Kind, Level, Op, RecordId, RecordPath, Request, Revision, Source,
 };
 use crate::page::{self, Parsed, Presence, StateFile, check_amended, check_time, is_path_of};
+use crate::target::commits::TRUNK;
 use crate::target::index::{self, Index, Others};
 
 /// How many entries are appended with one sync, and about how many bytes.
@@ -60,12 +62,21 @@ pub struct Options {
     pub what: What,
     /// Only records of this time or later, of those that are new here.
     pub since: Option<Timestamp>,
+    /// Only records of so many days, of those that are new here. What is once too old is never imported.
+    pub days: Option<u32>,
 }
 
 impl Options {
+    /// The time from which on records that are new here are imported, at the time `now`.
+    fn from(&self, now: Timestamp) -> Option<Timestamp> {
+        let seconds = self.days.map(|days| i64::from(days) * 24 * 3600);
+        let of_days = seconds.and_then(|seconds| Timestamp::from_second(now.as_second() - seconds).ok());
+        self.since.max(of_days)
+    }
+
     /// Tells these options from others: what one leaves away, another may want.
     pub(super) fn key(&self) -> String {
-        format!("{:?} {:?}", self.what, self.since)
+        format!("{:?} {:?} {:?}", self.what, self.since, self.days)
     }
 }
 
@@ -128,6 +139,7 @@ pub fn import(
         home,
         trees: &trees,
         options,
+        since: options.from(Timestamp::now()),
         index,
         commit: to.to_string(),
         sources: sources(repository, &trees, from, to)?,
@@ -184,11 +196,44 @@ fn sources(
     Ok(sources)
 }
 
+/// Which other home recorded each page of the trunk that `home` has, by its path, as far as the commits of lanes say. Nothing, if there is
+/// no trunk, or if it cannot be read.
+pub fn homes_of_pages(home: &Home) -> HashMap<String, HomeId> {
+    let path = home.private().path().join(SYNC_GIT);
+    let read = || {
+        let repository = Repository::open_bare(path).doing("opening sync.git")?;
+        let trunk = repository.refname_to_id(TRUNK).doing("looking for the trunk")?;
+        let trees = Trees::of(&repository)?;
+        let mut walk = repository.revwalk().doing("walking the trunk")?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).doing("walking the trunk")?;
+        walk.push(trunk).doing("walking the trunk")?;
+        let mut homes = HashMap::new();
+        for id in walk {
+            let commit = repository.find_commit(id.doing("walking the trunk")?).doing("reading a commit")?;
+            let trailers = message::parse(commit.message_bytes());
+            let Some(home) = trailers.home.filter(|_| commit.parent_count() < 2) else { continue };
+            let before = commit.parents().next().map(|parent| parent.tree_id());
+            for difference in trees.differences(before, Some(commit.tree_id()))? {
+                // Who amends a record did not record it.
+                if difference.old.is_none() && difference.new.is_some() {
+                    homes.entry(difference.path).or_insert(home);
+                }
+            }
+        }
+        Ok::<_, Error>(homes)
+    };
+    read().unwrap_or_else(|error| {
+        tracing::debug!(error = crate::model::text::chain(&error), "whose records are on the trunk is not known");
+        HashMap::new()
+    })
+}
+
 /// An import under way.
 struct Importing<'i> {
     home: &'i Home,
     trees: &'i Trees<'i>,
     options: &'i Options,
+    since: Option<Timestamp>,
     index: Index,
     /// The trunk's commit.
     commit: String,
@@ -298,7 +343,7 @@ impl Importing<'_> {
         let kind = request.record.kind();
         let is_of_rules = matches!(kind, Kind::Heuristic | Kind::Verdict);
         let is_wanted = self.options.what == What::All || is_of_rules;
-        if !is_wanted || self.options.since.is_some_and(|since| parsed.created_at < since) {
+        if !is_wanted || self.since.is_some_and(|since| parsed.created_at < since) {
             self.imported.unwanted += 1;
             return Ok(());
         }
@@ -394,5 +439,21 @@ fn checked(path: &str, bytes: &[u8]) -> Result<(Parsed, Request), String> {
     match is_path_of(parsed.id, &request.record, path) {
         true => Ok((parsed, request)),
         false => Err("a record such as this does not lie there".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_back_from_now_and_the_later_limit_holds() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let now = at("2026-11-30T12:00:00Z");
+        let of = |days, since: Option<&str>| Options { days, since: since.map(at), ..Options::default() };
+        assert_eq!(of(None, None).from(now), None);
+        assert_eq!(of(Some(90), None).from(now), Some(at("2026-09-01T12:00:00Z")));
+        assert_eq!(of(Some(90), Some("2026-10-01T00:00:00Z")).from(now), Some(at("2026-10-01T00:00:00Z")));
+        assert_eq!(of(Some(u32::MAX), None).from(now), None, "that is before all time");
     }
 }

@@ -15,7 +15,8 @@
 //!    again.
 //! 3. A lane's commit is a **projection**: the records' pages of the home's branch that the lane lacks, decided when it is pushed, and a
 //!    pure function of them (`project.rs`). Nothing else of a repository can get into it.
-//! 4. Nothing that was pushed is rewritten, except that a lane with an erased record is recreated. Every push names the value that it expects (`--force-with-lease`).
+//! 4. Nothing that was pushed is rewritten, except without erased records (`purge`). Every push names the value that it expects
+//!    (`--force-with-lease`).
 //! 5. Nothing here is in the way of a record or a commit: recorders know nothing of it, and the worker does it in a thread of its own.
 //!
 //! | killed | is where | and then |
@@ -39,6 +40,7 @@ pub mod import;
 pub mod merge;
 pub mod message;
 mod project;
+pub mod purge;
 mod push;
 pub mod remote;
 mod schedule;
@@ -46,6 +48,8 @@ mod session;
 mod standing;
 pub mod store;
 pub mod tree;
+mod trunk;
+mod update;
 mod url;
 
 #[cfg(test)]
@@ -64,7 +68,7 @@ pub use error::{Class, Error};
 pub use project::Preview;
 pub use push::{Asked, Pushed};
 pub use session::Session;
-pub use standing::{HeldRecord, Place, Standing, SyncError, Where, acknowledged, standing, where_is};
+pub use standing::{HeldRecord, Place, Standing, SyncError, Where, acknowledged, standing, to_purge, where_is};
 pub use store::{Held, SyncState, forget};
 pub use url::{whole, without_credentials};
 
@@ -74,6 +78,11 @@ pub const LANES: [&str; 2] = ["refs/indelible/hosts/", "refs/heads/indelible-hos
 /// Whether `text` can be the prefix of a lane: the beginning of a reference's full name, with nothing that git allows in no name.
 pub fn is_prefix(text: &str) -> bool {
     git2::Reference::is_valid_name(&format!("{text}x")) && text.starts_with("refs/") && text != "refs/"
+}
+
+/// Whether `text` is the full name of a reference.
+pub fn is_reference(text: &str) -> bool {
+    git2::Reference::is_valid_name(text) && text.starts_with("refs/")
 }
 
 /// How a home is synced.
@@ -91,6 +100,8 @@ pub struct Options {
     pub push_age: Duration,
     /// How often the worker looks at the remote though nothing is new.
     pub look_every: Duration,
+    /// The full name of the trunk's reference; `None` if it is to fit the remote.
+    pub trunk: Option<String>,
     /// Finds secrets; records with secrets are held. `None` if they are pushed all the same.
     pub secrets: Option<Arc<Redactor>>,
     /// Whether this home merges lanes into the trunk.
@@ -116,6 +127,7 @@ impl Default for Options {
             lanes: LANES.map(str::to_owned).to_vec(),
             push_age: Duration::from_secs(30),
             look_every: Duration::from_secs(300),
+            trunk: None,
             secrets: None,
             merge: true,
             import: import::Options::default(),

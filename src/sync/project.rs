@@ -132,6 +132,20 @@ impl Known {
         }
         Ok(self.ever.contains(&blob))
     }
+
+    /// Whether a state file says that the record `id` is erased: its page does not get into a lane, though it is here still.
+    fn is_erased(&self, id: RecordId) -> Result<bool, Error> {
+        let path = crate::model::path::state_file(id);
+        for root in &self.trees {
+            if let Some(file) = file_at(&self.repository, *root, &path)?
+                && StateFile::parse(id, self.repository.find_blob(file)?.content())
+                    .is_some_and(|state| state.state == Presence::Erased)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Every file's content that a commit which `tip` reaches has.
@@ -214,7 +228,10 @@ impl Session<'_> {
             if batch.pages.len() >= RECORDS_MAX || batch.bytes >= BYTES_MAX {
                 return Err(End::Full);
             }
-            batch.add(file.path(), blob, file.read()?, left.secrets);
+            let Some((page, request)) = candidate(file.path(), blob, file.read()?) else { return Ok(()) };
+            if request.is_none() || !known.is_erased(page.id)? {
+                batch.add(page, request, left.secrets);
+            }
             Ok(())
         });
         match walked {
@@ -267,8 +284,7 @@ pub(super) fn may_be_page(path: &str) -> bool {
 }
 
 impl Batch {
-    fn add(&mut self, path: &str, blob: Oid, bytes: Vec<u8>, secrets: Option<&Redactor>) {
-        let Some((candidate, request)) = candidate(path, blob, bytes) else { return };
+    fn add(&mut self, candidate: Candidate, request: Option<Request>, secrets: Option<&Redactor>) {
         let because = request.is_none().then(|| StateFile::parse(candidate.id, &candidate.bytes)).flatten();
         let because = because.and_then(|state| state.because);
         let has_secret = secrets.is_some_and(|redactor| {

@@ -37,6 +37,8 @@ pub struct Asked {
     pub retry_held: bool,
     /// Whether the remote's lane is compared though nothing is new.
     pub compare: bool,
+    /// Whether nothing is pushed, and no trunk merged: what others recorded is imported alone.
+    pub fetch_only: bool,
     /// Whether lanes are merged and what others recorded is imported, once this home's lane is pushed.
     pub combine: bool,
 }
@@ -78,7 +80,7 @@ impl Session<'_> {
             })?;
         }
         let state = self.store.state();
-        if state.pushed.is_some() && state.replaced.is_none() && self.store.is_fresh()? {
+        if state.pushed.is_some() && self.store.is_fresh()? {
             self.take_over()?;
         }
         let mut sent = self.send_tip(asked, done)?;
@@ -107,15 +109,19 @@ impl Session<'_> {
 
     /// Pushes the tip that an earlier sync has made and the remote has not acknowledged. Returns whether there was one.
     fn send_tip(&mut self, asked: Asked, done: &mut Pushed) -> Result<bool, Error> {
-        let (tip, acked) = (self.store.target(LANE)?, self.store.target(ACKED)?);
-        let Some(tip) = tip.filter(|tip| acked != Some(*tip)) else { return Ok(false) };
-        match self.send(tip, asked, done)? {
-            Sent::Taken => done.records += self.records_between(acked, tip)?,
-            // It is projected again, and halved.
-            Sent::Refused(_) => self.back_to_acked()?,
-            Sent::TakenOver => {}
+        let mut has_sent = false;
+        for _ in 0..RACES_MAX {
+            let (tip, acked) = (self.store.target(LANE)?, self.store.target(ACKED)?);
+            let Some(tip) = tip.filter(|tip| acked != Some(*tip)) else { break };
+            has_sent = true;
+            match self.send(tip, asked, done)? {
+                Sent::Taken => done.records += self.records_between(acked, tip)?,
+                // It is projected again, and halved.
+                Sent::Refused(_) => self.back_to_acked()?,
+                Sent::TakenOver => {}
+            }
         }
-        Ok(true)
+        Ok(has_sent)
     }
 
     /// Projects and pushes until the lane lacks nothing. Returns whether anything was pushed.
@@ -146,7 +152,10 @@ impl Session<'_> {
                     done.records += pages.len() as u64;
                     run.taken = true;
                 }
-                Sent::TakenOver => run.stack.clear(),
+                Sent::TakenOver => {
+                    run.stack.clear();
+                    self.send_tip(asked, done)?;
+                }
                 Sent::Refused(why) => {
                     self.back_to_acked()?;
                     self.refused(pages, &why, &mut run)?;
@@ -241,13 +250,19 @@ impl Session<'_> {
             Compared::Expect(None) if self.is_in_trunk(tip)? => return Ok(()),
             Compared::Expect(Some(value)) => self.store.set(ACKED, value)?,
             Compared::Expect(None) => self.store.delete(ACKED)?,
-            Compared::TakenOver => return self.send_new(asked, done).map(drop),
+            Compared::TakenOver => return self.send_again(asked, done),
         }
         match self.send(tip, asked, done)? {
             Sent::Taken => Ok(()),
-            Sent::TakenOver => self.send_new(asked, done).map(drop),
+            Sent::TakenOver => self.send_again(asked, done),
             Sent::Refused(why) => Err(Error::new(Class::Refused, format!("the remote refuses the lane: {why}"))),
         }
+    }
+
+    /// Pushes what the lane is now, and what it lacks: it was taken over.
+    fn send_again(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
+        self.send_tip(asked, done)?;
+        self.send_new(asked, done).map(drop)
     }
 
     /// Whether the remote would take a push of the lane; `None` if there is nothing to try it with.
@@ -273,8 +288,7 @@ impl Session<'_> {
 
     /// Pushes `tip` as the lane, whatever has to be learnt of the remote's lane first.
     fn send(&mut self, tip: Oid, asked: Asked, done: &mut Pushed) -> Result<Sent, Error> {
-        let replaced = self.store.state().replaced.as_ref().and_then(|replaced| Oid::from_str(replaced).ok());
-        let mut expected = self.store.target(ACKED)?.or(replaced);
+        let mut expected = self.store.target(ACKED)?;
         if expected.is_none() {
             // It was there before, and is not: not every lane that is gone is to be put there again.
             self.check_not_emptied(asked)?;
@@ -343,7 +357,6 @@ impl Session<'_> {
         self.store.change(|state| {
             state.seen_at = Some(pushed.at);
             state.pushed = Some(pushed);
-            state.replaced = None;
             state.records = records;
         })
     }

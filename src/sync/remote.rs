@@ -49,6 +49,7 @@ impl Session<'_> {
         let mut args = vec!["ls-remote", "--quiet", "--refs", REMOTE];
         args.extend(patterns.iter().map(String::as_str));
         args.extend(TRUNKS);
+        args.extend(self.options.trunk.as_deref());
         let output = self.run(&args)?.ok("the remote could not be asked what it has")?;
         let mut refs = Refs { all: parse(&output.text())?, lanes: 0 };
         refs.lanes = refs.lanes(&self.options.lanes).count();

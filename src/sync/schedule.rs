@@ -6,7 +6,7 @@ use super::{Class, Options};
 
 /// How long an urgent record waits for its push.
 const URGENT_AGE: Duration = Duration::from_secs(3);
-/// Two pushes are never closer: forges allow six a minute in a repository.
+/// Two pushes to one remote are never closer, by all of its homes together: forges allow six a minute in a repository.
 const GAP: Duration = Duration::from_secs(10);
 /// The first wait after a failure that passes by itself, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3600));
@@ -69,14 +69,15 @@ impl Schedule {
         self.push_at = None;
     }
 
-    /// It was done, or failed for the `attempts`-th time in a row. `jitter` is from 0 to 1: hosts that failed together do not
-    /// try together.
-    pub(super) fn done(&mut self, failed: Option<(Class, u32)>, jitter: f64, now: Instant) {
+    /// It was done, or failed for the `attempts`-th time in a row; the remote has so many `lanes`. `jitter` is from 0 to 1: hosts that
+    /// failed together do not try together.
+    pub(super) fn done(&mut self, failed: Option<(Class, u32)>, lanes: u32, jitter: f64, now: Instant) {
         let spread = |wait: Duration| wait.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
         self.look_at = now + spread(self.look_every);
-        self.not_before = now + GAP;
+        let gap = GAP.saturating_mul(lanes.max(1));
+        self.not_before = now + gap;
         if let Some((class, attempts)) = failed {
-            self.not_before = now + spread(backoff(class, attempts)).max(GAP);
+            self.not_before = now + spread(backoff(class, attempts)).max(gap);
             self.push_at = Some(self.not_before);
         }
     }
@@ -106,7 +107,7 @@ mod tests {
         let mut schedule = Schedule::new(&Options::default(), now);
         assert_eq!(schedule.due(now), Some(Due::Push), "what there is may be from before");
         schedule.begins();
-        schedule.done(None, 0.5, now);
+        schedule.done(None, 1, 0.5, now);
         schedule
     }
 
@@ -132,8 +133,20 @@ mod tests {
         assert_eq!(schedule.due(now + seconds(10)), Some(Due::Push));
         schedule.begins();
         schedule.news(true, now + seconds(11));
-        schedule.done(None, 0.5, now + seconds(12));
+        schedule.done(None, 1, 0.5, now + seconds(12));
         assert_eq!(schedule.due(now + seconds(22)), Some(Due::Push), "it came while git ran");
+    }
+
+    #[test]
+    fn the_gap_grows_with_the_lanes_of_the_remote() {
+        let now = Instant::now();
+        for (lanes, gap) in [(0, 10), (1, 10), (7, 70), (1000, 10_000)] {
+            let mut schedule = at_rest(now);
+            schedule.begins();
+            schedule.done(None, lanes, 0.5, now);
+            schedule.news(true, now);
+            assert_eq!(schedule.next(), now + seconds(gap), "{lanes}");
+        }
     }
 
     #[test]
@@ -149,7 +162,7 @@ mod tests {
             for (jitter, wanted) in [(0.0, least), (1.0, most)] {
                 let mut schedule = at_rest(now);
                 schedule.begins();
-                schedule.done(Some((class, attempts)), jitter, now);
+                schedule.done(Some((class, attempts)), 1, jitter, now);
                 assert_eq!(schedule.next(), now + seconds(wanted), "{class:?} {attempts} {jitter}");
                 schedule.news(true, now);
                 assert_eq!(schedule.due(now + seconds(wanted - 1)), None, "news do not shorten it");

@@ -12,7 +12,7 @@ use crate::target::history::{self, History};
 
 use super::project::may_be_page;
 use super::schedule::backoff;
-use super::store::{ACKED, At, SyncState, TRUNK, file_at, target};
+use super::store::{ACKED, At, IMPORTED, SyncState, TRUNK, file_at, target};
 use super::{Class, Error, Options, url};
 
 /// So many pages are read to see whether they are records, and how old; the rest is counted by their names.
@@ -35,8 +35,25 @@ pub struct Standing {
     pub oldest_unpushed_s: Option<i64>,
     /// The records that are left out.
     pub held: Vec<HeldRecord>,
+    /// Where the trunk is, as of the last look.
+    pub trunk: Option<At>,
+    /// What of it is here.
+    pub imported: ImportedSo,
+    /// How many lanes it had not merged then.
+    pub lanes_unmerged: u64,
+    /// How many records that this home has erased the remote may still have.
+    pub to_purge: u64,
     /// Why the last sync did not do all of it.
     pub error: Option<SyncError>,
+}
+
+/// How far the trunk is imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImportedSo {
+    /// The trunk's commit up to which it is.
+    pub commit: Option<String>,
+    /// How many records of other homes came with it.
+    pub records: u64,
 }
 
 /// A record that is left out of the lane.
@@ -80,6 +97,10 @@ impl Standing {
             self.error.as_ref().filter(|error| error.class.needs_a_person() || error.class == Class::Refused)
         {
             troubles.push(format!("the remote {}: {}", self.remote, error.message));
+        }
+        if self.to_purge > 0 {
+            let count = crate::model::text::counted(self.to_purge, "erased record", "erased records");
+            troubles.push(format!("the remote may still have {count}: run `indelible sync`"));
         }
         let alert = i64::try_from(options.alert.as_secs()).unwrap_or(i64::MAX);
         if let Some(age) = self.oldest_unpushed_s.filter(|age| *age > alert) {
@@ -125,9 +146,22 @@ pub fn standing(home: &Home, options: &Options) -> Result<Option<Standing>, Erro
         pushed: state.pushed.clone(),
         unpushed: counted.unpushed,
         oldest_unpushed_s: counted.oldest.map(|oldest| (now.as_second() - oldest).max(0)),
+        trunk: state.trunk_at.clone(),
+        imported: ImportedSo { commit: acked.imported.map(|commit| commit.to_string()), records: state.imported },
+        lanes_unmerged: state.unmerged,
+        to_purge: state.erased.len() as u64,
         held: state.held.iter().map(|held| HeldRecord { id: held.id, why: held.why.clone() }).collect(),
         error,
     }))
+}
+
+/// How many records that `home` has erased the remote may still have.
+///
+/// # Errors
+/// [`Error`] if what is kept cannot be read.
+pub fn to_purge(home: &Home, options: &Options) -> Result<u64, Error> {
+    let state = SyncState::read(home.private())?.filter(|state| state.remote == options.remote).unwrap_or_default();
+    Ok(state.erased.len() as u64)
 }
 
 /// Which of the pages `paths` of `home` the remote has acknowledged, in whatever form: what of them was amended since, [`standing`]
@@ -155,6 +189,7 @@ struct Counted {
 struct Acked {
     repository: Option<Repository>,
     acked: Option<Oid>,
+    imported: Option<Oid>,
     /// The trees of the acknowledged lane and of the trunk.
     trees: Vec<Oid>,
 }
@@ -166,13 +201,13 @@ impl Acked {
         // Nothing was synced yet, or the cache is gone: then nothing is known.
         let repository = if state.lane.is_nil() { None } else { Repository::open_bare(path).ok() };
         let Some(repository) = repository else {
-            return Ok(Acked { repository: None, acked: None, trees: Vec::new() });
+            return Ok(Acked { repository: None, acked: None, imported: None, trees: Vec::new() });
         };
         let acked = target(&repository, ACKED)?;
-        let trunk = target(&repository, TRUNK)?;
+        let (trunk, imported) = (target(&repository, TRUNK)?, target(&repository, IMPORTED)?);
         let tree = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit)?.tree_id());
         let trees = acked.into_iter().chain(trunk).map(tree).collect::<Result<Vec<_>, _>>()?;
-        Ok(Acked { repository: Some(repository), acked, trees })
+        Ok(Acked { repository: Some(repository), acked, imported, trees })
     }
 
     /// Whether the remote has acknowledged all that was projected.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions, TreeWalkMode, TreeWalkResult};
+use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -30,7 +30,6 @@ use crate::fs::{Dir, Durability};
 use crate::home::Home;
 use crate::journal;
 use crate::model::layout::{SYNC, SYNC_GIT, TEMPORARY};
-use crate::model::path::up_to_id;
 use crate::model::{JournalId, RecordId};
 use crate::random;
 use crate::target::history;
@@ -85,8 +84,8 @@ pub struct SyncState {
     pub projected: Option<String>,
     /// The last push that the remote took.
     pub pushed: Option<At>,
-    /// The lane's commit on the remote that has to go, with all before it: a record in it was erased. The lane is recreated.
-    pub replaced: Option<String>,
+    /// The records that this home erased and that the remote, or `sync.git`, may still have.
+    pub erased: BTreeSet<RecordId>,
     /// When the remote last said where the lane is.
     pub seen_at: Option<Timestamp>,
     /// How many records' files the lane has in all.
@@ -99,10 +98,20 @@ pub struct SyncState {
     pub group: Option<Uuid>,
     /// What the trunk has merged of each lane, by the commit of the trunk that says it.
     pub merged: Option<(String, BTreeMap<Uuid, String>)>,
+    /// The erased records that the same commit says its history has no more.
+    pub purged: BTreeSet<RecordId>,
+    /// A commit of the trunk whose erased records its history has no more.
+    pub clean: Option<String>,
     /// By which options the trunk was imported last.
     pub imported_by: Option<String>,
     /// Since when each lane was seen where it is.
     pub lanes: BTreeMap<Uuid, (String, Timestamp)>,
+    /// Where the trunk is, and when it was taken.
+    pub trunk_at: Option<At>,
+    /// How many records of other homes were imported.
+    pub imported: u64,
+    /// How many lanes the trunk had not merged when it was looked at last.
+    pub unmerged: u64,
     /// Why the last sync did not do all of it.
     pub error: Option<Failed>,
 }
@@ -204,6 +213,12 @@ impl Store {
             tracing::warn!("sync.git is broken, and made again");
             self.remove_repository()?;
         }
+        let (name, folder) = self.begin_repository()?;
+        self.place_repository(&name, &folder)
+    }
+
+    /// Makes an empty repository among the temporary files. Returns its name and its folder.
+    pub(super) fn begin_repository(&self) -> Result<(String, Dir), Error> {
         let name = format!("sync-{}", random::id());
         let folder = self.temporary.make_folder(&name)?;
         folder.make_private()?;
@@ -211,14 +226,19 @@ impl Store {
         options.bare(true).no_reinit(true).external_template(false).initial_head(NO_BRANCH);
         Repository::init_opts(folder.path(), &options)?;
         folder.replace("config", CONFIG.as_bytes(), &folder, Durability::Full)?;
+        Ok((name, folder))
+    }
+
+    /// Puts the repository `name`, which is in `folder`, in its place.
+    pub(super) fn place_repository(&self, name: &str, folder: &Dir) -> Result<(), Error> {
         folder.sync()?;
-        self.temporary.rename_over(&name, &self.private, SYNC_GIT)?;
+        self.temporary.rename_over(name, &self.private, SYNC_GIT)?;
         self.private.sync()?;
         Ok(())
     }
 
     /// Removes the repository, or what lies in its place.
-    fn remove_repository(&self) -> Result<(), Error> {
+    pub(super) fn remove_repository(&self) -> Result<(), Error> {
         match self.private.find(SYNC_GIT)? {
             None => Ok(()),
             Some(found) if found.is_folder => Ok(self.private.remove_tree(SYNC_GIT)?),
@@ -361,26 +381,6 @@ impl Store {
         Ok(made)
     }
 
-    /// Whether the lane has a page of one of the records `ids`. Pages are never taken out of a lane, so its tip says it.
-    fn lane_has(&self, ids: &BTreeSet<RecordId>) -> Result<bool, Error> {
-        let repository = self.repository()?;
-        let ends: Vec<String> = ids.iter().flat_map(|id| [format!("-{}", id.short()), format!("-{id}")]).collect();
-        for name in [LANE, ACKED] {
-            let Some(commit) = target(&repository, name)? else { return Ok(true) };
-            let mut found = false;
-            repository.find_commit(commit)?.tree()?.walk(TreeWalkMode::PreOrder, |folder, entry| {
-                let path = format!("{folder}{}", entry.name().unwrap_or_default());
-                let is_one = up_to_id(&path).is_some_and(|path| ends.iter().any(|end| path.ends_with(end)));
-                found |= is_one;
-                TreeWalkResult::Ok
-            })?;
-            if found {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// What is known.
     pub fn state(&self) -> &SyncState {
         &self.state
@@ -402,8 +402,8 @@ impl Store {
     }
 }
 
-/// Takes the records `ids`, which are being erased, out of what is kept: `sync.git` goes, and if the lane has one of them, the next push makes
-/// the lane again. Safe to repeat.
+/// Takes the records `ids`, which are being erased, out of what is kept, and notes them: the next sync takes them out of what was pushed.
+/// Safe to repeat.
 ///
 /// # Errors
 /// [`Class::Later`] if another process syncs until `until`, or the disk refuses.
@@ -418,19 +418,20 @@ pub fn forget(home: &Home, ids: &BTreeSet<RecordId>, until: Instant) -> Result<(
     let temporary = home.private_folder(TEMPORARY)?;
     let state = SyncState::read(&private)?.unwrap_or_default();
     let mut store = Store { path: home.private().path().join(SYNC_GIT), private, temporary, state, _lock: lock };
-    history::prepare();
-    // What cannot be read may have them.
-    let has = store.lane_has(ids).unwrap_or(true);
     if store.state.version == VERSION {
-        let replaced = store.state.pushed.as_ref().filter(|_| has).map(|pushed| pushed.commit.clone());
         store.change(|state| {
             state.held.retain(|held| !ids.contains(&held.id));
             state.error = None;
             state.projected = None;
-            state.replaced = state.replaced.take().or(replaced);
+            state.erased.extend(ids);
         })?;
     }
-    store.remove_repository()?;
+    let is_usable = store.private.find(SYNC_GIT)?.is_some_and(|found| found.is_folder) && store.is_plain()?;
+    let without = if is_usable { store.rebuild(ids) } else { store.remove_repository() };
+    without.or_else(|error| {
+        tracing::warn!(%error, "sync.git could not be made without what is erased, and goes as a whole");
+        store.remove_repository()
+    })?;
     Ok(store.private.sync()?)
 }
 

@@ -249,7 +249,10 @@ impl<'r> Trees<'r> {
     }
 
     /// The folder at `path` in `tree`; the tree itself if that is empty.
-    fn folder_at(&self, tree: Option<Oid>, path: &str) -> Result<Option<Oid>, Error> {
+    ///
+    /// # Errors
+    /// Every [`Error`].
+    pub fn folder_at(&self, tree: Option<Oid>, path: &str) -> Result<Option<Oid>, Error> {
         let mut at = tree;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             let items = self.items(at, path)?;

@@ -40,6 +40,8 @@ pub struct Report {
     pub copies: Vec<Copied>,
     /// Remarks for a person. They are no disagreements.
     pub notices: Vec<String>,
+    /// What is wrong with this home's lane on its remote, if it was looked at.
+    pub remote: Vec<String>,
     /// What is wrong with the index as a database.
     pub index: Vec<String>,
     /// What of the history cannot be read.
@@ -87,6 +89,7 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.disagreements.is_empty()
             && self.newer.is_none()
+            && self.remote.is_empty()
             && self.index.is_empty()
             && self.history.is_empty()
             && !self.quarantine.is_alarming()

@@ -192,6 +192,7 @@ const TABLE: &[Row] = &[
     row(Point::KnownHalfAppended,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::TrunkBeforePush,     &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::TrunkAfterPush,      &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::SyncBeforePack,      &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ImportBeforeAppend,  &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ImportBeforeMark,    &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::SyncBeforeTip,       &[Elsewhere],                            Acknowledged, WholeOnce),

@@ -15,45 +15,45 @@ use crate::support::{Cmd, TestHome, in_parallel};
 use crate::trunk::listed;
 
 /// A bare repository in a folder, as a remote.
-struct Remote {
+pub struct Remote {
     folder: tempfile::TempDir,
 }
 
-const TRUNK: &str = "refs/heads/main";
+pub const TRUNK: &str = "refs/heads/main";
 
 impl Remote {
-    fn new() -> Remote {
+    pub fn new() -> Remote {
         let remote = Remote { folder: tempfile::tempdir().expect("a folder") };
         let _ = remote.outside(["init", "--quiet", "--bare", "-b", "main", "memory.git"]).ok();
         remote
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder.path().join("memory.git")
     }
 
-    fn outside<const N: usize>(&self, args: [&str; N]) -> Cmd {
+    pub fn outside<const N: usize>(&self, args: [&str; N]) -> Cmd {
         let who = ["-c", "user.name=a person", "-c", "user.email=a@b"];
         let git = Cmd::new("git", self.folder.path()).env("GIT_CONFIG_NOSYSTEM", "1").folder(self.folder.path());
         git.args(who).args(args)
     }
 
-    fn git<const N: usize>(&self, args: [&str; N]) -> Cmd {
+    pub fn git<const N: usize>(&self, args: [&str; N]) -> Cmd {
         self.outside(args).folder(&self.path())
     }
 
-    fn refs(&self) -> BTreeMap<String, String> {
+    pub fn refs(&self) -> BTreeMap<String, String> {
         let text = self.git(["for-each-ref", "--format=%(refname) %(objectname)"]).ok().stdout;
         let pair = |line: &str| line.split_once(' ').map(|(name, at)| (name.to_owned(), at.to_owned()));
         text.lines().filter_map(pair).collect()
     }
 
-    fn lanes(&self) -> Vec<String> {
+    pub fn lanes(&self) -> Vec<String> {
         self.refs().into_keys().filter(|name| name.starts_with("refs/indelible/hosts/")).collect()
     }
 
     /// The trunk's files.
-    fn trunk(&self) -> BTreeMap<String, String> {
+    pub fn trunk(&self) -> BTreeMap<String, String> {
         let names = self.git(["ls-tree", "-r", "--name-only", TRUNK]).run().stdout;
         let text = |name: &str| self.git(["show", &format!("{TRUNK}:{name}")]).ok().stdout;
         names.lines().map(|name| (name.to_owned(), text(name))).collect()
@@ -61,7 +61,7 @@ impl Remote {
 
     /// Holds that the trunk has these records and no others, each introduced by one commit.
     #[track_caller]
-    fn assert_has(&self, pages: &[String]) {
+    pub fn assert_has(&self, pages: &[String]) {
         let is_page = |name: &String| !name.ends_with("README.md") && !name.ends_with("outcome.md");
         let found: BTreeSet<String> = self.trunk().into_keys().filter(is_page).collect();
         assert_eq!(found, pages.iter().cloned().collect(), "what the trunk has");
@@ -73,7 +73,7 @@ impl Remote {
     }
 
     /// What a person commits on the trunk.
-    fn commit_by_hand(&self, change: impl FnOnce(&std::path::Path)) {
+    pub fn commit_by_hand(&self, change: impl FnOnce(&std::path::Path)) {
         let clone = self.folder.path().join("clone");
         let _ = std::fs::remove_dir_all(&clone);
         let _ = self.outside(["clone", "--quiet", "memory.git", "clone"]).ok();
@@ -84,13 +84,13 @@ impl Remote {
     }
 }
 
-fn home_of(remote: &Remote) -> TestHome {
+pub fn home_of(remote: &Remote) -> TestHome {
     let home = TestHome::new();
     let _ = home.cmd(["remote", "add", remote.path().to_str().expect("UTF-8"), "--yes"]).ok();
     home
 }
 
-fn sync(home: &TestHome) -> Value {
+pub fn sync(home: &TestHome) -> Value {
     home.cmd(["sync", "--json"]).ok().json()
 }
 
@@ -101,7 +101,7 @@ fn pages(homes: &[&TestHome]) -> BTreeSet<PathBuf> {
 
 /// Holds that all homes have the same files of records, and that their stores agree.
 #[track_caller]
-fn assert_same(homes: &[&TestHome]) {
+pub fn assert_same(homes: &[&TestHome]) {
     let of = |home: &TestHome| {
         let mut files = files(home);
         // A domain's page shows what is here; an experiment's log is begun by each home.
@@ -109,7 +109,9 @@ fn assert_same(homes: &[&TestHome]) {
         files
     };
     for home in homes {
-        assert_eq!(of(home), of(homes[0]));
+        let (here, there) = (of(home), of(homes[0]));
+        let differ = here.keys().chain(there.keys()).filter(|path| here.get(*path) != there.get(*path));
+        assert_eq!(differ.collect::<BTreeSet<_>>(), BTreeSet::new(), "these files differ");
         assert_agree(home);
     }
 }
@@ -443,4 +445,102 @@ fn a_projects_own_remote_keeps_its_branches() {
     assert_eq!(remote.refs()[TRUNK], before, "the project's branch is the project's");
     assert!(remote.refs().contains_key("refs/indelible/trunk"));
     assert!(other.join(&receipt.path).exists());
+}
+
+#[test]
+fn a_new_home_imports_what_a_remote_has_and_fetching_alone_changes_nothing_there() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    let theirs = one.record_each("theirs");
+    sync(&one);
+    let other = TestHome::new();
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let made = other.cmd(["init", "--from", &url, "--json"]).ok().json();
+    assert_eq!(made["imported"], 5, "{made}");
+    assert!(theirs.iter().all(|it| listed(&other)[&it.id]["from"] == one.id().as_str()));
+    let status = other.status()["sync"].clone();
+    let trunk = remote.refs()[TRUNK].clone();
+    assert_eq!((&status["trunk"]["commit"], &status["imported"]["commit"]), (&trunk.clone().into(), &trunk.into()));
+    assert_eq!((&status["imported"]["records"], &status["lanes_unmerged"]), (&5.into(), &0.into()), "{status}");
+    // What is on a lane and not on the trunk is counted.
+    let later = one.record("failure", "later");
+    let _ = one.cmd(["sync", "--push-only"]).ok();
+    let own = other.record("success", "own");
+    let before = remote.refs();
+    let done = other.cmd(["sync", "--fetch-only", "--json"]).ok().json();
+    assert_eq!((remote.refs(), &done["imported"]["records"]), (before, &0.into()), "{done}");
+    let status = other.status()["sync"].clone();
+    assert_eq!((&status["lanes_unmerged"], &status["unpushed"]), (&1.into(), &1.into()), "{status}");
+    sync(&one);
+    let _ = other.cmd(["sync", "--fetch-only"]).ok();
+    assert!(listed(&other).contains_key(&later.id) && !remote.trunk().contains_key(&own.page()));
+    sync(&other);
+    sync(&one);
+    assert_same(&[&one, &other]);
+    let gone = TestHome::new();
+    let said = gone.cmd(["init", "--from", "/nowhere/x.git"]).run().exits(78);
+    assert!(said.stderr.contains("not imported"), "{said}");
+    assert!(gone.status()["sync"].is_null(), "a remote that cannot be used is not kept");
+}
+
+#[test]
+fn the_lane_on_the_remote_is_compared_with_what_was_recorded() {
+    let remote = Remote::new();
+    let home = home_of(&remote);
+    let receipts = home.record_each("one");
+    let unpushed = home.cmd(["verify", "--remote", "--json"]).run().exits(1).json();
+    assert!(unpushed["remote"].to_string().contains("pushed yet"), "{unpushed}");
+    sync(&home);
+    let _ = home.cmd(["verify", "--remote"]).ok();
+    let lane = remote.lanes().remove(0);
+    let old = remote.refs()[&lane].clone();
+    // Another program adds a page to the lane, and changes one.
+    let clone = remote.path().with_extension("clone");
+    let path = clone.to_str().expect("UTF-8");
+    let _ = remote.outside(["init", "--quiet", path]).ok();
+    let _ = remote.outside(["pull", "--quiet", "../memory.git", &lane]).folder(&clone).ok();
+    std::fs::write(clone.join(&receipts[0].path), "forged").expect("it can be written");
+    std::fs::write(clone.join("memory/failures/forged-00000001.md"), "forged").expect("it can be written");
+    let _ = remote.outside(["add", "-A"]).folder(&clone).ok();
+    let _ = remote.outside(["commit", "--quiet", "-m", "forged"]).folder(&clone).ok();
+    let _ = remote.outside(["push", "--quiet", "../memory.git", &format!("HEAD:{lane}")]).folder(&clone).ok();
+    let said = home.cmd(["verify", "--remote"]).run().exits(1).stdout;
+    assert!(said.contains("forged-00000001.md is on the remote and not here"), "{said}");
+    assert!(said.contains(&format!("{} is another on the remote", receipts[0].path)), "{said}");
+    let _ = remote.git(["update-ref", &lane, &old]).ok();
+    let _ = home.cmd(["verify", "--remote"]).ok();
+    let _ = home.cmd(["verify"]).ok();
+}
+
+#[test]
+fn the_trunk_has_the_name_that_was_chosen_and_a_backup_merges_nothing() {
+    let remote = Remote::new();
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let (one, backup) = (TestHome::new(), TestHome::new());
+    let _ = one.cmd(["remote", "add", &url, "--yes", "--trunk", "memory"]).run().exits(64);
+    let _ = one.cmd(["remote", "add", &url, "--yes", "--trunk", "refs/heads/memory"]).ok();
+    let _ = backup.cmd(["remote", "add", &url, "--yes", "--push-only"]).ok();
+    let receipts = [one.record("failure", "one"), backup.record("failure", "backup")];
+    sync(&backup);
+    sync(&one);
+    let files = remote.git(["ls-tree", "-r", "--name-only", "refs/heads/memory"]).ok().stdout;
+    assert!(receipts.iter().all(|it| files.contains(&it.page())), "{files}");
+    assert!(!remote.refs().contains_key(TRUNK));
+    sync(&backup);
+    assert_eq!(listed(&backup).len(), 1, "a backup imports nothing");
+}
+
+#[test]
+fn records_of_the_last_days_alone_are_imported() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let new = one.record("failure", "new");
+    sync(&one);
+    let _ = other.cmd(["config", "set", "sync.import_since", "no days"]).run().exits(65);
+    let _ = other.cmd(["config", "set", "sync.import_since", "90d"]).ok();
+    let done = sync(&other);
+    let here = listed(&other);
+    assert!(here.contains_key(&new.id), "{done}");
+    let again = sync(&other);
+    assert_eq!((&again["imported"]["records"], &again["imported"]["unwanted"]), (&0.into(), &0.into()), "{again}");
 }

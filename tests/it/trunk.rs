@@ -209,7 +209,7 @@ fn what_is_lost_here_comes_back_from_the_trunk_and_is_still_another_homes() {
     let _ = std::fs::remove_file(other.join("memory/index.db-shm"));
     let _ = other.cmd(["repair"]).ok();
     let records = listed(&other);
-    assert!(theirs.iter().all(|it| records[&it.id]["from"] == "unknown"), "{records:?}");
+    assert!(theirs.iter().all(|it| records[&it.id]["from"] == one.id().as_str()), "{records:?}");
     assert_eq!(records[&own.id].get("from"), None);
     assert_agree(&other);
     assert_eq!(commits(&other), before, "nothing of it was committed here in all of this");

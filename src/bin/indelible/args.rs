@@ -110,6 +110,9 @@ pub enum Command {
         /// The folder [default: --home, INDELIBLE_HOME, or the data folder]
         #[arg(value_parser = path())]
         dir: Option<PathBuf>,
+        /// Use this git remote, and import what other homes have pushed there
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
     },
     /// Take over a home of the Emergent Learning Framework, without changing what it has
     ///
@@ -231,7 +234,11 @@ pub enum Command {
     },
     /// Check that journal, files, index and git agree (exits 1 if they do not; changes nothing)
     #[command(after_help = "Example:\n  indelible verify --json | jq .disagreements")]
-    Verify,
+    Verify {
+        /// Compare this home's lane on its remote with what it recorded, too
+        #[arg(long)]
+        remote: bool,
+    },
     /// Repair what `verify` lists (exits 1 if something is left)
     #[command(after_help = "Example:\n  indelible repair")]
     Repair {

@@ -59,6 +59,12 @@ pub struct RemoteAddArgs {
     /// Accept a remote that everybody can read
     #[arg(long)]
     pub public: bool,
+    /// The full name of the reference that all lanes are merged into [default: what fits the remote]
+    #[arg(long, value_name = "REF")]
+    pub trunk: Option<String>,
+    /// Merge and import nothing: the remote is a backup
+    #[arg(long)]
+    pub push_only: bool,
     /// Do it without asking
     #[arg(long)]
     pub yes: bool,
@@ -67,8 +73,11 @@ pub struct RemoteAddArgs {
 #[derive(Debug, ClapArgs)]
 pub struct SyncArgs {
     /// Push alone: merge and import nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["fetch_only", "refill"])]
     pub push_only: bool,
+    /// Push nothing and merge nothing: import what others recorded, as far as the trunk has it
+    #[arg(long, conflicts_with = "refill")]
+    pub fetch_only: bool,
     /// Push all of it again to a remote that was emptied or recreated
     #[arg(long)]
     pub refill: bool,

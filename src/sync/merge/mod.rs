@@ -34,6 +34,7 @@ pub(crate) use shape::{Shape, of as shape_of};
 
 use super::message::{self, Trailers};
 use super::tree::{Doing as _, Error, Trees};
+use crate::model::RecordId;
 use draft::Draft;
 
 /// The most parents of a commit. More lanes become several commits.
@@ -86,16 +87,45 @@ pub fn merge(
     sides: &[Side],
     options: &Options,
 ) -> Result<Option<Merged>, Error> {
+    merge_into(repository, &Trunk { at: trunk, was: trunk, purged: BTreeSet::new() }, sides, options)
+}
+
+/// A trunk, of which erased records may have been taken out.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its commit, without them.
+    pub at: Option<Oid>,
+    /// What it was with them.
+    pub was: Option<Oid>,
+    /// The erased records that no commit of it and of what is merged now has any more, and of which it does not say so yet.
+    pub purged: BTreeSet<RecordId>,
+}
+
+/// As [`merge`], into a trunk of which erased records were taken out: what shows them is rendered, and the commit says which they are.
+///
+/// # Errors
+/// Every [`Error`]. The trunk and the lanes are as they were.
+pub fn merge_into(
+    repository: &Repository,
+    trunk: &Trunk,
+    sides: &[Side],
+    options: &Options,
+) -> Result<Option<Merged>, Error> {
     let mut sides: Vec<Side> = sides.iter().copied().filter(|it| it.base != Some(it.tip)).collect();
     sides.sort_by_key(|side| (side.tip, side.lane));
     sides.dedup_by_key(|side| side.tip);
-    sides.retain(|side| Some(side.tip) != trunk);
+    sides.retain(|side| Some(side.tip) != trunk.at);
     let trees = Trees::of(repository)?;
     let mut merged: Option<Merged> = None;
-    let mut at = trunk;
-    for sides in sides.chunks(PARENTS_MAX - 1) {
-        let one = merge_some(repository, &trees, at, sides, options)?;
-        at = Some(one.commit);
+    let mut trunk = trunk.clone();
+    let mut chunks: Vec<&[Side]> = sides.chunks(PARENTS_MAX - 1).collect();
+    if chunks.is_empty() && !trunk.purged.is_empty() {
+        chunks.push(&[]);
+    }
+    for sides in chunks {
+        let one = merge_some(repository, &trees, &trunk, sides, options)?;
+        let at = Some(one.commit);
+        trunk = Trunk { at, was: at, purged: BTreeSet::new() };
         let (records, left_out, kept) = merged.map_or((0, 0, 0), |it| (it.records, it.left_out, it.kept));
         merged = Some(Merged {
             commit: one.commit,
@@ -111,10 +141,11 @@ pub fn merge(
 fn merge_some(
     repository: &Repository,
     trees: &Trees<'_>,
-    trunk: Option<Oid>,
+    Trunk { at: trunk, was, purged }: &Trunk,
     sides: &[Side],
     options: &Options,
 ) -> Result<Merged, Error> {
+    let (trunk, was) = (*trunk, *was);
     let tree_of = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit).doing("reading a commit")?.tree_id());
     let trunk_tree = trunk.map(tree_of).transpose()?;
     let mut draft = Draft::of(repository, trees, trunk, trunk_tree);
@@ -125,8 +156,13 @@ fn merge_some(
     draft.settle()?;
     let records = draft.records();
     let tree = trees.with(trunk_tree, draft.staged())?;
-    let tree = pages::rendered(trees, trunk_tree, tree, draft.staged())?;
-    let commit = commit(repository, trunk, tree, sides, records, options)?;
+    let was = was.map(tree_of).transpose()?;
+    let mut changed = draft.staged().clone();
+    for lost in trees.differences(was, trunk_tree)?.into_iter().filter(|it| it.new.is_none()) {
+        changed.entry(lost.path).or_insert(None);
+    }
+    let tree = pages::rendered(trees, was, tree, &changed)?;
+    let commit = commit(repository, trunk, tree, sides, (records, purged), options)?;
     Ok(Merged { commit, records, left_out: draft.left_out, kept: draft.kept })
 }
 
@@ -136,7 +172,7 @@ fn commit(
     trunk: Option<Oid>,
     tree: Oid,
     sides: &[Side],
-    records: usize,
+    (records, purged): (usize, &BTreeSet<RecordId>),
     options: &Options,
 ) -> Result<Oid, Error> {
     let (mut homes, mut merged, mut newest) = (BTreeSet::new(), Vec::new(), 0);
@@ -150,12 +186,16 @@ fn commit(
         merged.extend(side.lane.map(|lane| (lane, side.tip)));
         newest = newest.max(tip.time().seconds());
     }
+    if let (true, Some(trunk)) = (sides.is_empty(), parents.first()) {
+        newest = trunk.time().seconds();
+    }
     merged.sort_unstable();
     let message = message::of_merge(&message::Merge {
         records,
         homes: &homes,
         group: options.group,
         merged: &merged,
+        purged,
         skips_checks: options.skips_checks,
     });
     let who = Signature::new(AUTHOR.0, AUTHOR.1, &Time::new(newest, 0)).doing("signing")?;

@@ -1,16 +1,18 @@
 //! What a host does in the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use git2::Oid;
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{Cut, GROUP, World, content_of, path_of, request};
 use crate::model::path::{of_state_file, state_file};
 use crate::model::{Amended, Level, RecordId, Revision};
 use crate::page::{self, Presence, StateFile};
 use crate::sync::fold::{self, Lanes};
-use crate::sync::merge::{Joined, Options, Side, join_pages, join_states, merge};
+use crate::sync::merge::{Joined, Options, Side, Trunk, join_pages, join_states, merge_into};
+use crate::sync::purge::{Looks, Rewriter, Seen, purge};
 
 impl World {
     pub(super) fn record(&mut self, host: usize) {
@@ -122,6 +124,8 @@ impl World {
             let tip = self.commit(it.tip, &new, Some(it.lane));
             self.hosts[host].tip = Some(tip);
         }
+        let own = erased_of(&self.hosts[host].own);
+        self.take_out(host, &own);
         let Some(tip) = self.hosts[host].tip else { return Ok(true) };
         if self.hosts[host].acked == Some(tip)
             && (self.plan.believes_its_ack || self.is_in(tip, self.hosts[host].trunk))
@@ -133,12 +137,18 @@ impl World {
         for _ in 0..4 {
             let lane = self.hosts[host].lane;
             let expects = if self.plan.pushes_by_force { None } else { Some(expected) };
+            let Some(tip) = self.hosts[host].tip else { return Ok(true) };
             if self.set(Some(lane), expects, Some(tip))? {
                 self.hosts[host].acked = Some(tip);
                 return Ok(true);
             }
-            let (_, lanes) = self.fetch(host)?;
+            let (trunk, lanes) = self.fetch(host)?;
+            let tip = self.learn(host, trunk, &lanes);
             match lanes.get(&lane).copied() {
+                Some(now) if now == tip => {
+                    self.hosts[host].acked = Some(tip);
+                    return Ok(true);
+                }
                 None => expected = None,
                 Some(now) if self.is_in(now, Some(tip)) => expected = Some(now),
                 // It is another host's: this one is a copy.
@@ -189,29 +199,66 @@ impl World {
 
     pub(super) fn combine(&mut self, host: usize) -> Result<(), Cut> {
         let (trunk, lanes) = self.fetch(host)?;
+        let nothing = BTreeSet::new();
         let merged = match self.plan.merges_from_nothing {
             true => Lanes::new(),
             false => fold::merged(&self.repository, trunk, (None, &Lanes::new())).expect("it can be walked"),
         };
-        let mut sides = fold::sides(&self.repository, trunk, &lanes, &merged).expect("they can be compared");
+        let purged = fold::purged(&self.repository, trunk, (None, &nothing)).expect("it can be walked");
+        let kept = self.hosts[host].keep.clone();
+        let seen =
+            Seen { trunk, lanes: &lanes, kept: &kept, merged: &merged, clean: None, purged: &purged, erased: &nothing };
+        let mut purge = purge(&self.repository, &seen).expect("it can be rewritten");
+        if self.plan.merges_lanes_raw {
+            purge.lanes = lanes.clone();
+        }
+        let after = match self.plan.merges_from_nothing {
+            true => Lanes::new(),
+            false => fold::merged(&self.repository, purge.trunk, (None, &Lanes::new())).expect("it can be walked"),
+        };
+        let mut sides = fold::sides(&self.repository, purge.trunk, &purge.lanes, &after).expect("they can be compared");
         if self.plan.merges_from_nothing {
             sides.iter_mut().for_each(|side| side.base = None);
         }
-        let keep: Vec<Oid> = self.hosts[host].keep.iter().copied().filter(|id| !self.is_in(*id, trunk)).collect();
-        for tip in &keep {
-            let base =
-                trunk.and_then(|trunk| fold::common(&self.repository, trunk, *tip).expect("they can be compared"));
+        for tip in purge.kept.iter().filter(|id| !self.is_in(**id, purge.trunk)) {
+            let base = purge
+                .trunk
+                .and_then(|trunk| fold::common(&self.repository, trunk, *tip).expect("they can be compared"));
             sides.push(Side { lane: None, base, tip: *tip });
         }
-        self.hosts[host].keep = keep;
         let options = Options { group: GROUP, skips_checks: false };
-        let made = merge(&self.repository, trunk, &sides, &options).expect("it merges");
+        let into = Trunk { at: purge.trunk, was: trunk, purged: purge.new.clone() };
+        let made = merge_into(&self.repository, &into, &sides, &options).expect("it merges");
         self.moment(5)?;
+        let rewritten: Vec<(Uuid, Oid, Oid)> =
+            lanes.iter().map(|(lane, tip)| (*lane, *tip, purge.lanes[lane])).filter(|it| it.1 != it.2).collect();
         match made {
-            Some(made) => drop(self.set(None, Some(trunk), Some(made.commit))?),
-            None => self.fold(&lanes, &merged)?,
+            Some(made) => drop(self.set_all((trunk, Some(made.commit)), &rewritten)?),
+            None if !rewritten.is_empty() => drop(self.set_all((trunk, trunk), &rewritten)?),
+            None => {
+                self.hosts[host].keep.clear();
+                self.fold(&lanes, &merged)?;
+            }
         }
         self.moment(5)
+    }
+
+    /// Takes what others erased out of the host's lane. Returns what the lane is to be then.
+    fn learn(&mut self, host: usize, trunk: Option<Oid>, lanes: &Lanes) -> Oid {
+        let mut erased = erased_of(&self.hosts[host].own);
+        for tip in lanes.values().copied().chain(trunk) {
+            erased.extend(erased_of(&self.files(Some(tip))));
+        }
+        self.take_out(host, &erased);
+        self.hosts[host].tip.expect("it has a lane")
+    }
+
+    fn take_out(&mut self, host: usize, erased: &BTreeSet<RecordId>) {
+        let tip = self.hosts[host].tip.map(|tip| {
+            let mut rewriter = Rewriter::of(&self.repository, erased, Looks::ByName).expect("its objects");
+            rewriter.commit(tip, None).expect("it can be rewritten")
+        });
+        self.hosts[host].tip = tip;
     }
 
     /// Deletes the lanes that the trunk has.
@@ -233,6 +280,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// The records that state files among `files` say are erased.
+fn erased_of(files: &BTreeMap<String, String>) -> BTreeSet<RecordId> {
+    let state = |(path, text): (&String, &String)| StateFile::parse(of_state_file(path)?, text.as_bytes());
+    files.iter().filter_map(state).filter(|state| state.state == Presence::Erased).map(|state| state.of).collect()
 }
 
 /// Joins two files of one record, as the worker does.

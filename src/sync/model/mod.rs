@@ -16,7 +16,7 @@ use super::fold::Lanes;
 use super::tree::{Changes, Found, Trees};
 use crate::model::path::of_state_file;
 use crate::model::{Learning, Level, Record, RecordId, Request, Revision};
-use crate::page::{self, StateFile};
+use crate::page::{self, Presence, StateFile};
 
 const GROUP: Uuid = Uuid::from_u128(0xabc);
 
@@ -35,6 +35,8 @@ struct Plan {
     believes_its_ack: bool,
     /// A trunk that was set back is taken as it is.
     forgets_its_trunk: bool,
+    /// A lane that has an erased record is merged as it is.
+    merges_lanes_raw: bool,
     /// A lane's last merged commit is not looked up: all of it is merged again.
     merges_from_nothing: bool,
 }
@@ -239,6 +241,19 @@ impl World {
         Ok(is_fine)
     }
 
+    /// Sets the trunk and lanes of the remote, all or none, each if it is as expected. The answer can be lost.
+    fn set_all(&mut self, trunk: (Option<Oid>, Option<Oid>), lanes: &[(Uuid, Oid, Oid)]) -> Result<bool, Cut> {
+        self.moment(6)?;
+        let are_fine = lanes.iter().all(|(lane, from, _)| self.lanes.get(lane) == Some(from));
+        let is_fine = self.trunk == trunk.0 && are_fine;
+        if is_fine {
+            self.trunk = trunk.1;
+            self.lanes.extend(lanes.iter().map(|(lane, _, to)| (*lane, *to)));
+        }
+        self.moment(6)?;
+        Ok(is_fine)
+    }
+
     /// What a person does on the remote.
     fn meddle(&mut self) {
         let before = self.reach();
@@ -377,10 +392,18 @@ impl World {
                 wrong.push(format!("not imported: {path}"));
             }
         }
+        wrong.extend(self.erased_and_reached(&states));
         if !self.plan.copies && !self.plan.person {
             wrong.extend(self.introduced_twice().into_iter().map(|path| format!("introduced twice: {path}")));
         }
         wrong
+    }
+
+    /// The erased records that a commit on the remote still has.
+    fn erased_and_reached(&self, states: &BTreeMap<RecordId, StateFile>) -> Vec<String> {
+        let reach = self.reach();
+        let erased = states.values().filter(|state| state.state == Presence::Erased).map(|state| state.of);
+        erased.filter(|id| reach.contains(&path_of(*id))).map(|id| format!("erased, and reached: {id}")).collect()
     }
 
     /// The pages that more than one commit introduces.
@@ -425,6 +448,7 @@ const NONE: Plan = Plan {
     pushes_by_force: false,
     believes_its_ack: false,
     forgets_its_trunk: false,
+    merges_lanes_raw: false,
     merges_from_nothing: false,
 };
 
@@ -459,6 +483,7 @@ fn each_planted_mistake_is_noticed() {
         (6, "a lane is pushed by force", copies, Plan { pushes_by_force: true, ..copies }),
         (4, "an acknowledgement is believed for ever", person, Plan { believes_its_ack: true, ..person }),
         (270, "a trunk that was set back is taken as it is", person, Plan { forgets_its_trunk: true, ..person }),
+        (0, "a lane with an erased record is merged as it is", NONE, Plan { merges_lanes_raw: true, ..NONE }),
         (7, "lanes are merged from nothing", person, Plan { merges_from_nothing: true, ..person }),
     ] {
         let is_noticed =

@@ -77,6 +77,7 @@ use options::{name_for_git, signature};
 pub use check::Damage;
 pub use commit::{Changes, Committed, NewCommit, Standing};
 pub use erase::Traces;
+pub(crate) use erase::{commit_without, shows};
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};
 pub use message::{Trailer, parse as trailer_of};

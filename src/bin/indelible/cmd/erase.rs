@@ -24,6 +24,7 @@ use serde_json::json;
 use super::Context;
 use super::flush::Job;
 use super::revising::{Target, targets};
+use super::sync::Purged;
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::presence_args::EraseArgs;
@@ -33,13 +34,10 @@ use crate::settings::Settings;
 
 const WHAT: &str = "nothing was erased";
 /// What no program can reach.
-const OUT_OF_REACH: &str = "out of reach: clones, remotes that were pushed to, backups, snapshots of the file system, transcripts \
-                            of agents' hosts, what a terminal or a log elsewhere shows";
+const OUT_OF_REACH: &str = "out of reach: clones and forks, what a git server keeps of commits that nothing names any more, remotes of \
+                            your own that were pushed to, branches of yours that ours were merged into, backups, snapshots of the \
+                            file system, transcripts of agents' hosts, what a terminal or a log elsewhere shows";
 const ROTATE: &str = "If a secret was recorded, rotate it: everyone who has read it still knows it.";
-
-/// What is said where a home has a remote.
-const ON_THE_REMOTE: &str = "on the remote, the next `indelible sync` takes it out of the lane and the trunk, and out of other homes; the \
-                             trunk's history keeps it, there and in sync.git";
 
 const BEGUN: &str = "not everything is erased yet";
 /// How many of the places that say the same words are named on a terminal.
@@ -66,7 +64,9 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
     let unfinished = unfinished.map(|note| note.ids.into_keys().collect::<BTreeSet<_>>()).unwrap_or_default();
     let is_done = subjects.is_empty() && already.iter().all(|id| !unfinished.contains(id));
     if is_done {
-        return Ok(say_already(context, &already));
+        let remote = on_the_remote(&home, &settings)?;
+        say_already(context, &already, remote.as_ref());
+        return Ok(exit_of(remote.as_ref()));
     }
     let ids: BTreeSet<RecordId> = subjects.iter().map(|it| it.id).chain(already.iter().copied()).collect();
     let traces = erase::survey(&home, &settings.batch(), &ids).map_err(|error| Failure::of(WHAT, &error))?;
@@ -85,11 +85,33 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
     if let Err(failure) = job.run(crate::settings::seconds(5), &mut ()) {
         output::warn(&failure.what);
     }
-    say(context, &subjects, &report);
-    if !context.json && settings.sync().is_ok_and(|options| !options.remote.is_empty()) {
-        output::line(&format!("  {}", output::hint(ON_THE_REMOTE)));
+    let remote = on_the_remote(&home, &settings)?;
+    say(context, &subjects, &report, remote.as_ref());
+    Ok(exit_of(remote.as_ref()))
+}
+
+/// Takes what this home erased out of the remote, if it has one and that is not done yet.
+fn on_the_remote(home: &Home, settings: &Settings) -> Result<Option<Purged>, Failure> {
+    super::sync::purge(home, settings)
+}
+
+fn exit_of(remote: Option<&Purged>) -> Exit {
+    if remote.is_none_or(|it| it.is_done) { Exit::Done } else { Exit::TryAgain }
+}
+
+fn say_remote(remote: &Purged) {
+    match &remote.why {
+        None => output::line(
+            "  on the remote, no reference of indelible reaches it; other homes erase it at their next sync",
+        ),
+        Some(why) => {
+            output::warn(&format!("not on the remote yet: {why}"));
+            output::line(&format!(
+                "  {}",
+                output::hint("the next `indelible sync` takes it out of the lanes and the trunk")
+            ));
+        }
     }
-    Ok(Exit::Done)
 }
 
 /// The records to be erased, and those that are erased already.
@@ -262,10 +284,10 @@ fn say_kept(kept_by: &BTreeSet<String>) {
     }
 }
 
-fn say(context: &Context, subjects: &[Subject], report: &Report) {
+fn say(context: &Context, subjects: &[Subject], report: &Report, remote: Option<&Purged>) {
     if context.json {
         output::json(&json!({ "erased": report.ids, "commits": report.commits, "kept_by": report.kept_by,
-            "others": report.others, "out_of_reach": OUT_OF_REACH }));
+            "others": report.others, "out_of_reach": OUT_OF_REACH, "remote": remote }));
         return;
     }
     for id in &report.ids {
@@ -283,14 +305,17 @@ fn say(context: &Context, subjects: &[Subject], report: &Report) {
             counted(more as u64, "more place", "more places")
         ));
     }
+    remote.iter().for_each(|remote| say_remote(remote));
     output::line(&format!("  {OUT_OF_REACH}"));
     output::line(&format!("  {ROTATE}"));
 }
 
-fn say_already(context: &Context, already: &[RecordId]) -> Exit {
+fn say_already(context: &Context, already: &[RecordId], remote: Option<&Purged>) {
     match context.json {
-        true => output::json(&json!({ "erased": [], "already": already })),
-        false => already.iter().for_each(|id| output::line(&format!("already erased: {}", id.short()))),
+        true => output::json(&json!({ "erased": [], "already": already, "remote": remote })),
+        false => {
+            already.iter().for_each(|id| output::line(&format!("already erased: {}", id.short())));
+            remote.iter().for_each(|remote| say_remote(remote));
+        }
     }
-    Exit::Done
 }

@@ -23,7 +23,7 @@ fn not_in_the_folders_of_another(path: &Path) -> Result<(), Failure> {
 
 const NOT_MADE: &str = "the home was not made";
 
-pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
+pub fn run(context: &Context, dir: Option<PathBuf>, from: Option<&str>) -> Result<Exit, Failure> {
     let path = match dir.or_else(|| context.home.clone()) {
         Some(path) => path,
         None => {
@@ -50,6 +50,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
     })?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
     trust::note(&path);
+    let imported = from.map(|url| super::sync::import_from(context, &path, url)).transpose()?;
     if context.json {
         output::json(&json!({
             "home": path.display().to_string(),
@@ -59,9 +60,13 @@ pub fn run(context: &Context, dir: Option<PathBuf>) -> Result<Exit, Failure> {
             "guest": made.guest,
             "others": made.others,
             "index_damaged": made.index_damaged,
+            "imported": imported,
         }));
     } else {
         say(&path, &made);
+        if let Some(imported) = imported {
+            output::line(&format!("{} imported", output::count(imported, "record was", "records were")));
+        }
     }
     Ok(Exit::Done)
 }

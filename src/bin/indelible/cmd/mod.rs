@@ -170,7 +170,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Adopt { .. } | Command::Release { .. } if cfg!(windows) => Err(not_on_windows()),
-        Command::Init { dir } => init::run(context, dir),
+        Command::Init { dir, from } => init::run(context, dir, from.as_deref()),
         Command::Adopt { asked, scripts, repair } => adopt::run(context, &asked, scripts, repair),
         Command::Release { asked, remove } => release::run(context, &asked, remove),
         Command::Amend(args) => amend::run(context, args),
@@ -182,7 +182,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Config { what } => config::run(context, &what),
         Command::Flush { timeout } => flush::run(context, timeout),
         Command::Recover { timeout } => recover::run(context, timeout),
-        Command::Verify => verify::run(context),
+        Command::Verify { remote } => verify::run(context, remote),
         Command::Repair { dismiss, timeout } => repair::run(context, dismiss, timeout),
         Command::Status { check, metrics } => status::run(context, check, metrics),
         Command::Cost { since } => cost::run(context, since.as_deref()),

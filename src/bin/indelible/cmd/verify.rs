@@ -11,12 +11,15 @@ use crate::output::{self, Bars, count};
 
 const WHAT: &str = "the home could not be verified";
 
-pub fn run(context: &Context) -> Result<Exit, Failure> {
+pub fn run(context: &Context, remote: bool) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let settings = context.settings(&home)?;
     let mut bars = Bars::new(context.json);
     let mut report = verify(&home, &settings.history(), &mut bars).map_err(|error| Failure::of(WHAT, &error))?;
     report.notices.extend(super::adopt::replaced_scripts(&home, WHAT)?);
+    if remote {
+        report.remote = super::sync::check_lane(context, &home)?;
+    }
     say(context, &report);
     if let Some(newer) = &report.newer {
         output::warn(&format!("{newer}: what lies there was counted, not verified; run the newer indelible"));
@@ -43,6 +46,9 @@ pub fn say(context: &Context, report: &Report) {
     }
     for line in &report.index {
         output::line(&format!("index: {line}"));
+    }
+    for line in &report.remote {
+        output::line(&format!("remote: {line}"));
     }
     for line in &report.history {
         output::line(&format!("history: {line}"));

@@ -16,7 +16,7 @@ use indelible::trust::Standing;
 use indelible::{pipeline, sync, worker};
 
 use super::Settings;
-use super::sections::time;
+use super::sections::{AUTO, days, time};
 use crate::exit::{Exit, Failure};
 use crate::user;
 
@@ -83,7 +83,12 @@ impl Settings {
             look_every: seconds(self.sync.fetch_s),
             secrets: secrets.map(Arc::new),
             merge: self.sync.merge,
-            import: sync::import::Options { what: self.sync.import, since: time(&self.sync.import_since) },
+            import: sync::import::Options {
+                what: self.sync.import,
+                since: time(&self.sync.import_since),
+                days: days(&self.sync.import_since),
+            },
+            trunk: Some(self.sync.trunk.clone()).filter(|trunk| trunk != AUTO),
             public: self.sync.public,
             timeout: seconds(self.sync.timeout_s),
             alert: seconds(self.sync.alert_s),

@@ -43,6 +43,9 @@ pub struct SyncSettings {
     /// The prefixes of lanes on the remote, in the order in which they are tried.
     #[serde(deserialize_with = "prefixes")]
     pub lanes: Vec<String>,
+    /// The full name of the trunk's reference, or `auto`.
+    #[serde(deserialize_with = "trunk")]
+    pub trunk: String,
     pub push_age_s: u64,
     #[serde(deserialize_with = "within::<_, _, 10, MAX>")]
     pub fetch_s: u64,
@@ -51,14 +54,17 @@ pub struct SyncSettings {
     pub merge: bool,
     /// Which records of other homes are imported.
     pub import: What,
-    /// Only records from this time on; empty for all.
-    #[serde(deserialize_with = "time_or_empty")]
+    /// Only records from this time on, or of the last days (`90d`); empty for all.
+    #[serde(deserialize_with = "since")]
     pub import_since: String,
     pub public: bool,
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub timeout_s: u64,
     pub alert_s: u64,
 }
+
+/// What `sync.trunk` is if the trunk's name is to fit the remote.
+pub const AUTO: &str = "auto";
 
 /// `[worker]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -245,12 +251,28 @@ pub fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok().or_else(of_date)
 }
 
-/// Reads a time, as text, or an empty text.
-fn time_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// How many days `text` says: `90d`.
+pub fn days(text: &str) -> Option<u32> {
+    text.strip_suffix('d')?.parse().ok().filter(|days| *days > 0)
+}
+
+/// Reads the full name of a reference, or `auto`.
+fn trunk<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.is_empty() || time(&text).is_some() {
+    match text == AUTO || indelible::sync::is_reference(&text) {
         true => Ok(text),
-        false => Err(D::Error::invalid_value(Unexpected::Str(&text), &"a date, or a time as in RFC 3339")),
+        false => Err(D::Error::invalid_value(Unexpected::Str(&text), &"\"auto\", or the full name of a reference")),
+    }
+}
+
+/// Reads a time or a number of days, as text, or an empty text.
+fn since<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.is_empty() || time(&text).is_some() || days(&text).is_some() {
+        true => Ok(text),
+        false => {
+            Err(D::Error::invalid_value(Unexpected::Str(&text), &"a date, a time as in RFC 3339, or days as in 90d"))
+        }
     }
 }
 
@@ -274,6 +296,7 @@ impl Default for SyncSettings {
             remote: String::new(),
             auto: true,
             lanes: indelible::sync::LANES.map(str::to_owned).to_vec(),
+            trunk: AUTO.to_owned(),
             push_age_s: 30,
             fetch_s: 300,
             hold_secrets: true,

@@ -19,6 +19,9 @@ mod scan;
 mod survey;
 mod words;
 
+pub(crate) use survey::has as shows;
+pub(crate) use words::commit_without;
+
 use std::collections::BTreeSet;
 
 use git2::Oid;

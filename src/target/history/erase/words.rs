@@ -74,7 +74,7 @@ pub(super) fn parts(raw: &[u8]) -> (&[u8], &[u8]) {
 
 /// The commit `raw` with the tree `tree` and its parents as `renamed` says, without the records whose short ids are
 /// `short`. `None` if all of that leaves it as it is.
-pub(super) fn commit_without(
+pub(crate) fn commit_without(
     raw: &[u8],
     tree: Option<Oid>,
     renamed: &HashMap<Oid, Oid>,

@@ -1,6 +1,8 @@
 //! The commands that sync: `remote`, `sync`, `drain`, `where`.
 
 mod drain;
+mod lane;
+mod purge;
 mod remote;
 mod whereabouts;
 
@@ -18,7 +20,9 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::settings::{Settings, seconds};
 use crate::sync_args::{RemoteCommand, SyncArgs, SyncCommand};
-pub use remote::lines;
+pub use lane::check_lane;
+pub use purge::{Purged, purge};
+pub use remote::{import_from, lines};
 
 /// These processes end by themselves, or are killed: nothing else stops a sync.
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -41,8 +45,14 @@ fn sync_once(context: &Context, args: &SyncArgs) -> Result<Exit, Failure> {
     context.name_home()?;
     let home = context.open(NOT_SYNCED)?;
     let settings = context.settings(&home)?;
-    let asked =
-        Asked { refill: args.refill, retry_held: true, compare: true, combine: !args.push_only, ..Asked::default() };
+    let asked = Asked {
+        refill: args.refill,
+        retry_held: true,
+        compare: true,
+        combine: !args.push_only,
+        fetch_only: args.fetch_only,
+        ..Asked::default()
+    };
     let outcome = Outcome::of(&home, &settings, asked, seconds(args.timeout), 1, NOT_SYNCED)?;
     outcome.say(context)
 }
@@ -53,6 +63,8 @@ struct Outcome {
     combined: Combined,
     standing: Option<Standing>,
     error: Option<sync::Error>,
+    /// Whether nothing was to be pushed.
+    is_fetch_only: bool,
     ms: u128,
 }
 
@@ -89,7 +101,8 @@ impl Outcome {
         let error =
             error.or(not_committed.map(|why| sync::Error::new(Class::Later, format!("not committed yet: {why}"))));
         let standing = standing(home, &options).map_err(|error| failure(what, &error))?;
-        Ok(Outcome { pushed, combined, standing, error, ms: begin.elapsed().as_millis() })
+        let is_fetch_only = asked.fetch_only;
+        Ok(Outcome { pushed, combined, standing, error, is_fetch_only, ms: begin.elapsed().as_millis() })
     }
 
     /// Whether the remote has acknowledged everything from before the call. What was committed meanwhile does not count.
@@ -126,6 +139,13 @@ impl Outcome {
         if exit != Exit::Done {
             let why = std::io::Error::other(self.why());
             return Err(Failure::new(exit, NOT_SYNCED).because(&why).hint(hint_of(self.class())));
+        }
+        if self.is_fetch_only {
+            output::line(&match self.combined.imported.records {
+                0 => "nothing is new on the trunk".to_owned(),
+                records => format!("{} imported", output::count(records, "record was", "records were")),
+            });
+            return Ok(exit);
         }
         let lane = self.standing.as_ref().and_then(|it| it.lane.clone()).unwrap_or_default();
         output::line(&match self.pushed.records {

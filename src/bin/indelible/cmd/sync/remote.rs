@@ -16,6 +16,8 @@ use crate::sync_args::RemoteAddArgs;
 const NOT_ADDED: &str = "the remote was not added";
 const NOT_SHOWN: &str = "the remote cannot be shown";
 const NOT_TESTED: &str = "the remote cannot be used";
+/// How long a first import may take, in seconds.
+const FROM_S: u64 = 3600;
 const NOT_REMOVED: &str = "the remote was not removed";
 
 pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
@@ -27,6 +29,10 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
     if !before.remote.is_empty() && before.remote != url {
         let why = std::io::Error::other(format!("this home has the remote {}", without_credentials(&before.remote)));
         return Err(Failure::new(Exit::Input, NOT_ADDED).because(&why).hint("`indelible remote remove` first"));
+    }
+    if let Some(trunk) = args.trunk.as_ref().filter(|trunk| !sync::is_reference(trunk)) {
+        let why = std::io::Error::other(format!("{trunk:?} is not the full name of a reference"));
+        return Err(Failure::new(Exit::Usage, NOT_ADDED).because(&why).hint("for example refs/heads/memory"));
     }
     let secrets = settings.redactor()?;
     let secrets = settings.sync.hold_secrets.then(|| std::sync::Arc::new(secrets));
@@ -48,6 +54,13 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
     if args.public {
         config::set_of_user(&home, "sync.public", &toml::Value::Boolean(true))?;
     }
+    if let Some(trunk) = &args.trunk {
+        config::set_of_user(&home, "sync.trunk", &toml::Value::String(trunk.clone()))?;
+    }
+    if args.push_only {
+        config::set_of_user(&home, "sync.merge", &toml::Value::Boolean(false))?;
+        config::set_of_user(&home, "sync.import", &toml::Value::String("none".to_owned()))?;
+    }
     config::set_of_user(&home, "sync.remote", &toml::Value::String(url.clone()))?;
     let told = config::tell_worker(&home);
     if context.json {
@@ -63,6 +76,32 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
         _ => output::hint("added: `indelible sync` pushes; so does a worker, by itself"),
     });
     Ok(Exit::Done)
+}
+
+/// Makes the remote at `url` that of the new home at `path`, and imports what other homes have pushed there. Returns how many records.
+///
+/// # Errors
+/// The exit code of a sync; the home is there, and has the remote if that can be used.
+pub fn import_from(context: &Context, path: &std::path::Path, url: &str) -> Result<u64, Failure> {
+    const WHAT: &str = "the home was made, and what others recorded is not imported";
+    let home = Home::open(path).map_err(|error| Failure::of(WHAT, &error))?;
+    let before = context.settings(&home)?.sync()?;
+    let url = sync::whole(url);
+    let options = Options { remote: url.clone(), ..before };
+    let check = || {
+        let mut session = open(&home, &options)?;
+        session.list()?;
+        session.check_private()
+    };
+    check().map_err(|error| failure(WHAT, &error))?;
+    config::set_of_user(&home, "sync.remote", &toml::Value::String(url))?;
+    let settings = context.settings(&home)?;
+    let asked = sync::Asked { combine: true, ..sync::Asked::default() };
+    let outcome = super::Outcome::of(&home, &settings, asked, crate::settings::seconds(FROM_S), 1, WHAT)?;
+    match outcome.error {
+        Some(error) => Err(failure(WHAT, &error)),
+        None => Ok(outcome.combined.imported.records),
+    }
 }
 
 fn open<'h>(home: &'h Home, options: &'h Options) -> Result<Session<'h>, Error> {
@@ -143,6 +182,14 @@ pub fn lines(standing: &Standing) -> Vec<String> {
         unpushed => format!("unpushed    {}{age}", count(unpushed, "record", "records")),
     });
     lines.extend(standing.held.iter().map(|held| format!("held        {}: {}", held.id, held.why)));
+    if let Some(trunk) = &standing.trunk {
+        let unmerged = match standing.lanes_unmerged {
+            0 => String::new(),
+            lanes => format!(", {} not merged", count(lanes, "lane", "lanes")),
+        };
+        lines.push(format!("trunk       {:.0}, {}{unmerged}", trunk.at, &trunk.commit[..trunk.commit.len().min(12)]));
+        lines.push(format!("imported    {}", count(standing.imported.records, "record", "records")));
+    }
     if let Some(error) = &standing.error {
         let next = error.next_try_s.map(|next| format!("; a worker tries again in {next} s")).unwrap_or_default();
         lines.push(format!("error       {:.0}: {}{next}", error.at, error.message));

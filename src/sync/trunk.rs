@@ -1,0 +1,185 @@
+//! The trunk's reference: which one it is, whether what was fetched can be taken as the trunk, and what is kept of one that was set
+//! back.
+
+use std::collections::BTreeSet;
+
+use git2::{Oid, Repository};
+use uuid::Uuid;
+
+use super::purge::{Looks, Rewriter};
+use super::remote::{Refs, TRUNKS};
+use super::session::REMOTE;
+use super::store::TRUNK;
+use super::{Asked, Class, Error, Session, fold, message};
+use crate::model::RecordId;
+
+/// A trunk that was fetched and is not taken yet.
+pub(super) const NEXT: &str = "refs/r/next";
+/// The prefix of trunks that a person set back: what they had is merged again.
+pub(super) const KEEP: &str = "refs/indelible/keep/";
+/// The folder in `sync.git` of a repository in which a branch is looked at, and how many commits of it.
+const PROBE: &str = "probe";
+const PROBE_COMMITS: usize = 100;
+/// How many commits of a trunk are looked through for the group that it is of.
+const GROUP_COMMITS_MAX: usize = 10_000;
+
+impl Session<'_> {
+    /// The name of the trunk's reference: the one that was agreed on, one that is there, or what fits the remote.
+    pub(super) fn trunk_name(&mut self, refs: &Refs) -> Result<String, Error> {
+        if let Some(name) = &self.options.trunk {
+            return Ok(name.clone());
+        }
+        if let Some(name) = &self.store.state().trunk {
+            return Ok(name.clone());
+        }
+        let [branch, hidden] = TRUNKS;
+        let name = match (refs.all.get(hidden), refs.all.get(branch)) {
+            (Some(_), _) => hidden,
+            (None, Some(tip)) if self.is_trunk(branch, *tip)? => branch,
+            // It is a project's own.
+            (None, Some(_)) => hidden,
+            (None, None) if self.has_branches()? => hidden,
+            (None, None) => branch,
+        };
+        Ok(name.to_owned())
+    }
+
+    /// Whether the remote has branches that are no lanes.
+    pub(super) fn has_branches(&self) -> Result<bool, Error> {
+        let output = self.run(&["ls-remote", "--quiet", "--refs", REMOTE, "refs/heads/*"])?;
+        let text = output.ok("the remote could not be asked what it has")?.text();
+        let names = text.lines().filter_map(|line| Some(line.split_once('\t')?.1));
+        let is_lane = |name: &str| self.options.lanes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        Ok(names.into_iter().any(|name| !is_lane(name)))
+    }
+
+    /// Whether the reference `name`, which is at `tip`, holds a trunk. A project's branch is not fetched for that: some commits of
+    /// it are looked at, in a repository that is thrown away.
+    pub(super) fn is_trunk(&self, name: &str, tip: Oid) -> Result<bool, Error> {
+        let repository = self.store.repository()?;
+        if repository.find_commit(tip).is_ok() {
+            return Ok(group_of(&repository, tip)?.is_some());
+        }
+        let folder = self.store.path().join(PROBE);
+        let _ = std::fs::remove_dir_all(&folder);
+        let probe = Repository::init_bare(&folder)?;
+        let (depth, spec) = (format!("--depth={PROBE_COMMITS}"), format!("+{name}:{NEXT}"));
+        let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
+        let fetched = self.git.clone().at(&folder).run(&args, &self.limits())?;
+        let found = fetched.ok("the remote's branch could not be looked at").and_then(|_| group_of(&probe, tip));
+        let _ = std::fs::remove_dir_all(&folder);
+        Ok(found?.is_some())
+    }
+
+    /// Takes what was fetched as the trunk.
+    pub(super) fn take_trunk(&mut self, next: Option<Oid>, asked: Asked) -> Result<(), Error> {
+        let before = self.store.target(TRUNK)?;
+        let Some(listed) = next else {
+            return match before {
+                Some(_) if !asked.refill => Err(Error::new(
+                    Class::Config,
+                    "the remote's trunk is gone: the remote was emptied or recreated; `indelible sync --refill` fills it again",
+                )),
+                Some(before) => {
+                    self.keep(before)?;
+                    self.store.delete(TRUNK)
+                }
+                None => Ok(()),
+            };
+        };
+        if before == Some(listed) {
+            return Ok(());
+        }
+        let Some(next) = self.store.target(NEXT)? else { return Ok(()) };
+        let repository = self.store.repository()?;
+        let group = group_of(&repository, next)?;
+        self.check_group(group)?;
+        let erased = &self.store.state().erased;
+        if let Some(before) = before
+            && !is_after(&repository, next, before, erased)?
+        {
+            if !is_after(&repository, before, next, erased)? && !asked.refill {
+                let what = "the remote's trunk was rewritten by another program";
+                let then =
+                    "nothing is merged until `indelible sync --refill` says that what it had is to be there again";
+                return Err(Error::new(Class::Config, format!("{what}: {then}")));
+            }
+            self.keep(before)?;
+        }
+        self.store.set(TRUNK, next)
+    }
+
+    pub(super) fn check_group(&mut self, group: Option<Uuid>) -> Result<(), Error> {
+        let Some(group) = group else {
+            return Err(Error::new(
+                Class::Config,
+                "the reference that is to be the trunk holds another program's commits",
+            ));
+        };
+        match self.store.state().group {
+            Some(known) if known != group => {
+                let what = "the remote's trunk is that of another group of homes";
+                Err(Error::new(Class::Config, format!("{what}: {group}, and this home belongs to {known}")))
+            }
+            Some(_) => Ok(()),
+            None => self.store.change(|state| state.group = Some(group)),
+        }
+    }
+
+    pub(super) fn keep(&self, trunk: Oid) -> Result<(), Error> {
+        self.store.set(&format!("{KEEP}{trunk}"), trunk)
+    }
+
+    pub(super) fn kept(&self) -> Result<Vec<Oid>, Error> {
+        let repository = self.store.repository()?;
+        let mut kept = Vec::new();
+        for reference in repository.references_glob(&format!("{KEEP}*"))? {
+            kept.extend(reference?.target());
+        }
+        Ok(kept)
+    }
+
+    /// Forgets the trunks of before that the trunk has by now: each of `kept`, and what it is without erased records.
+    pub(super) fn forget_kept(&self, kept: &[(Oid, Oid)]) -> Result<(), Error> {
+        let Some(trunk) = self.store.target(TRUNK)? else { return Ok(()) };
+        let repository = self.store.repository()?;
+        for (kept, now) in kept {
+            if *now == trunk || repository.graph_descendant_of(trunk, *now)? {
+                self.store.delete(&format!("{KEEP}{kept}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The group of homes that the trunk `tip` is of; `None` if it is no trunk.
+pub(super) fn group_of(repository: &Repository, tip: Oid) -> Result<Option<Uuid>, Error> {
+    let mut walk = repository.revwalk()?;
+    walk.simplify_first_parent()?;
+    walk.push(tip)?;
+    for id in walk.take(GROUP_COMMITS_MAX) {
+        // The end of what was fetched.
+        let Some(commit) = id.ok().and_then(|id| repository.find_commit(id).ok()) else { break };
+        let trailers = message::parse(commit.message_bytes());
+        if trailers.format.is_some_and(|format| format > message::FORMAT) {
+            return Err(Error::new(Class::Config, "the trunk is of a newer indelible: upgrade this one"));
+        }
+        if trailers.group.is_some() {
+            return Ok(trailers.group);
+        }
+    }
+    Ok(None)
+}
+
+/// Whether `trunk` goes on from `other`, or what it is without erased records from what that is without them: those that one of them
+/// lost meanwhile, and `erased`.
+fn is_after(repository: &Repository, trunk: Oid, other: Oid, erased: &BTreeSet<RecordId>) -> Result<bool, Error> {
+    if trunk == other || repository.graph_descendant_of(trunk, other)? {
+        return Ok(true);
+    }
+    let purged = |tip: Oid| fold::purged(repository, Some(tip), (None, &BTreeSet::new()));
+    let lost: BTreeSet<RecordId> = purged(trunk)?.difference(&purged(other)?).copied().collect();
+    let mut rewriter = Rewriter::of(repository, &lost.union(erased).copied().collect(), Looks::Everywhere)?;
+    let (trunk, other) = (rewriter.commit(trunk, None)?, rewriter.commit(other, None)?);
+    Ok(trunk == other || repository.graph_descendant_of(trunk, other)?)
+}
