@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToS
 use crate::model::{Kind, Origin};
 
 /// The version of the tables. A database of another one is thrown away and rebuilt.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// What the database's owner runs on an empty file, before [`create`]. A leaf of the full-text index fills a page of this size, and
 /// a small home's tables, which have at least a page each, stay small.
@@ -56,7 +56,7 @@ CREATE TABLE docs (
     path TEXT,
     words INTEGER NOT NULL
 );
-CREATE INDEX docs_created ON docs (created);
+CREATE INDEX docs_created ON docs (created, severity);
 CREATE INDEX docs_end ON docs (substr(id, 13));
 CREATE INDEX docs_kind ON docs (kind, created, severity);
 CREATE INDEX docs_domain ON docs (domain, created, kind, severity);
