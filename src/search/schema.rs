@@ -30,6 +30,9 @@ pub const PRAGMAS: &str = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREME
 /// One record in so many is counted for the frequencies of words.
 pub(super) const SAMPLE: i64 = 16;
 
+/// The segments of one size that the full-text index begins to merge: its default.
+const MERGED_TOGETHER: i64 = 4;
+
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE names (
@@ -78,6 +81,16 @@ CREATE INDEX commits_at ON commits (at);
 pub fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     set_meta(connection, "schema", SCHEMA)
+}
+
+/// Lets the full-text index merge its segments as they come, as it does by default, or leaves them until they are many: what
+/// is merged at the end anyway is not merged before.
+///
+/// # Errors
+/// SQLite's.
+pub fn merge_as_they_come(connection: &Connection, does: bool) -> rusqlite::Result<()> {
+    let segments = if does { MERGED_TOGETHER } else { 0 };
+    connection.execute("INSERT INTO text (text, rank) VALUES ('automerge', ?1)", [segments]).map(drop)
 }
 
 /// Whether these are our tables, of this version. Looks at no more than a row.
