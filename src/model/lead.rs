@@ -3,6 +3,7 @@
 //! They say in which folders it can lie, and how its name ends. A page that its owner has moved is not found so.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::layout::split;
 use super::path::{Level, RecordPath};
@@ -31,7 +32,8 @@ pub fn folders_of(within: &str, kind: Kind, created_at: Timestamp, id: RecordId)
     if kind == Kind::Experiment {
         return vec![within.to_owned()];
     }
-    let day = created_at.strftime("%Y/%m/%d").to_string();
+    let date = created_at.to_zoned(TimeZone::UTC).date();
+    let day = format!("{:04}/{:02}/{:02}", date.year(), date.month(), date.day());
     let folder =
         |level: Level| format!("{within}/{day}/{}", level.part(created_at, id)).trim_end_matches('/').to_owned();
     Level::ALL.into_iter().map(folder).collect()

@@ -46,12 +46,13 @@ impl Pipeline<'_> {
         self.rows.is_lost(thorough)
     }
 
-    /// Migrates an index of an older version. If the index is locked, the next recovery does it.
+    /// Migrates an index of an older version; with `everything`, also what takes long in a large home. If the index is
+    /// locked, the next recovery does it.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
-    pub fn update_index(&mut self) -> Result<(), Error> {
-        self.rows.update()
+    pub fn update_index(&mut self, everything: bool) -> Result<(), Error> {
+        self.rows.update(everything)
     }
 
     /// Audits all stores, up to what is settled.

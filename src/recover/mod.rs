@@ -96,7 +96,7 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
     let unopenable = pipeline.unblock_index()?;
     if unopenable.is_none() {
         rebuild::if_lost(pipeline, scope == Scope::Everything, &mut report, progress)?;
-        pipeline.update_index()?;
+        pipeline.update_index(scope == Scope::Everything)?;
     }
     // Before anything is committed: if several intents share an id, the one that is already committed is the record.
     let gone = pipeline.catch_up_and_check()?;

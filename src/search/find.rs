@@ -330,7 +330,7 @@ impl Search<'_, '_> {
             self.looked.is_bounded |= docs.len() == PHRASE_MAX;
             let mut left = CANDIDATES_MAX;
             for doc in docs {
-                if left > 0 && source.sequence(doc, |it| score::has_phrase(it, phrase))? == Some(true) {
+                if left > 0 && source.sequence(doc, |it| score::has(it, phrase))? == Some(true) {
                     self.found.push(((number, doc), PHRASE));
                     left -= 1;
                 }

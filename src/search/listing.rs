@@ -201,7 +201,8 @@ fn id_in(row: &Row<'_>) -> rusqlite::Result<RecordId> {
 /// A filter as SQL.
 ///
 /// Of a column with an index, one value or few records are looked up there, and sorted. Several values that many records
-/// have are met soon in the order of the list, so their index is not used: a `+` before the column says so.
+/// have are met soon in the order of the list, so their index is not used: a `+` before the column says so. A kind is
+/// looked up only where nothing else is: the indexes of domains and projects have it as well.
 #[derive(Default)]
 struct Condition {
     sql: String,
@@ -209,6 +210,8 @@ struct Condition {
     /// How many records it accepts, if the names say it.
     known: Option<i64>,
     parts: usize,
+    /// Whether few records are looked at for a name.
+    is_narrow: bool,
 }
 
 /// So many records are sorted rather than met in the order of the list.
@@ -219,8 +222,6 @@ impl Condition {
     fn of(c: &Connection, filter: &Filter) -> rusqlite::Result<Option<Condition>> {
         let mut condition = Condition::default();
         let numbers = |numbers: Vec<i64>| numbers.into_iter().map(Value::Integer).collect::<Vec<_>>();
-        let kinds: Vec<i64> = filter.kinds.iter().map(|it| kind_number(*it)).collect();
-        condition.one_of(if kinds.len() > 1 { "+kind" } else { "kind" }, numbers(kinds));
         condition.one_of("severity", numbers(filter.severities.iter().map(|it| i64::from(it.get())).collect()));
         condition.one_of("origin", numbers(filter.origins.iter().map(|it| origin_number(*it)).collect()));
         let golden = filter.states.iter().map(|it| i64::from(*it == State::Golden)).collect();
@@ -253,6 +254,9 @@ impl Condition {
             condition.named(name, found.into_iter().map(|(n, _)| n).collect(), is_one, is_few);
             condition.known = Some(docs).filter(|_| is_one && condition.parts == 1);
         }
+        let kinds: Vec<i64> = filter.kinds.iter().map(|it| kind_number(*it)).collect();
+        let is_by_kind = kinds.len() == 1 && !condition.is_narrow;
+        condition.one_of(if is_by_kind { "kind" } else { "+kind" }, numbers(kinds));
         Ok(Some(condition))
     }
 
@@ -262,6 +266,7 @@ impl Condition {
             Name::Domain => "domain",
             Name::Project => "project",
             Name::Session | Name::Tag if is_few => {
+                self.is_narrow = true;
                 let facts: Vec<_> = numbers.into_iter().map(|n| format!("\"{}\"", fact::name(n))).collect();
                 return self
                     .and("doc IN (SELECT rowid FROM text WHERE text MATCH ?)", [Value::Text(facts.join(" OR "))]);
@@ -276,7 +281,10 @@ impl Condition {
         };
         let numbers = numbers.into_iter().map(Value::Integer).collect();
         match is_one || is_few {
-            true => self.one_of(column, numbers),
+            true => {
+                self.is_narrow |= matches!(name, Name::Domain | Name::Project);
+                self.one_of(column, numbers);
+            }
             false => self.one_of(&format!("+{column}"), numbers),
         }
     }

@@ -43,7 +43,7 @@ pub use listing::{
     Listed, Located, Order, count, count_by_kind, golden, ids_ending, is_listed, kind_and_time, listed, names,
 };
 pub use query::Query;
-pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, meta, origin_of, set_meta};
+pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, merge_as_they_come, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};
 pub use sieve::{Sieve, Words};
 pub use write::{Doc, Writer};

@@ -61,6 +61,8 @@ pub(super) struct Phrase {
     pub tokens: Vec<String>,
     pub stems: Vec<String>,
     pub hashes: Vec<u32>,
+    /// Of each beginning of the phrase, by its last word: how many words at its end are a beginning too.
+    pub borders: Vec<usize>,
 }
 
 impl Word {
@@ -257,8 +259,28 @@ fn phrase(text: &str) -> Phrase {
         tokens = wholes;
     }
     let stems: Vec<String> = tokens.iter().map(|token| stemmed(token)).collect();
-    let hashes = stems.iter().map(|stem| hash(stem.as_bytes())).collect();
-    Phrase { tokens, stems, hashes }
+    let hashes: Vec<u32> = stems.iter().map(|stem| hash(stem.as_bytes())).collect();
+    let mut borders = Vec::with_capacity(hashes.len());
+    for (at, word) in hashes.iter().enumerate() {
+        let before = if at == 0 { None } else { Some(follow(&hashes, &borders, borders[at - 1], *word)) };
+        borders.push(before.unwrap_or(0));
+    }
+    Phrase { tokens, stems, hashes, borders }
+}
+
+impl Phrase {
+    /// How many words of the phrase stand before a place of a text, `word` included, if these were `had` without it. It must
+    /// not be all of them.
+    pub fn follow(&self, had: usize, word: u32) -> usize {
+        follow(&self.hashes, &self.borders, had, word)
+    }
+}
+
+fn follow(hashes: &[u32], borders: &[usize], mut had: usize, word: u32) -> usize {
+    while had > 0 && hashes[had] != word {
+        had = borders[had - 1];
+    }
+    had + usize::from(hashes[had] == word)
 }
 
 /// A piece of what was typed.

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToS
 use crate::model::{Kind, Origin};
 
 /// The version of the tables. A database of another one is thrown away and rebuilt.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// What the database's owner runs on an empty file, before [`create`]. A leaf of the full-text index fills a page of this size, and
 /// a small home's tables, which have at least a page each, stay small.
@@ -29,6 +29,9 @@ pub const PRAGMAS: &str = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREME
 
 /// One record in so many is counted for the frequencies of words.
 pub(super) const SAMPLE: i64 = 16;
+
+/// The segments of one size that the full-text index begins to merge: its default.
+const MERGED_TOGETHER: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -56,7 +59,7 @@ CREATE TABLE docs (
     path TEXT,
     words INTEGER NOT NULL
 );
-CREATE INDEX docs_created ON docs (created);
+CREATE INDEX docs_created ON docs (created, severity);
 CREATE INDEX docs_end ON docs (substr(id, 13));
 CREATE INDEX docs_kind ON docs (kind, created, severity);
 CREATE INDEX docs_domain ON docs (domain, created, kind, severity);
@@ -78,6 +81,16 @@ CREATE INDEX commits_at ON commits (at);
 pub fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     set_meta(connection, "schema", SCHEMA)
+}
+
+/// Lets the full-text index merge its segments as they come, as it does by default, or leaves them until they are many: what
+/// is merged at the end anyway is not merged before.
+///
+/// # Errors
+/// SQLite's.
+pub fn merge_as_they_come(connection: &Connection, does: bool) -> rusqlite::Result<()> {
+    let segments = if does { MERGED_TOGETHER } else { 0 };
+    connection.execute("INSERT INTO text (text, rank) VALUES ('automerge', ?1)", [segments]).map(drop)
 }
 
 /// Whether these are our tables, of this version. Looks at no more than a row.

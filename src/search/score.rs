@@ -157,9 +157,7 @@ impl<'q> Scorer<'q> {
 
     /// Scores a record by its sequence; `None` if it has none of the words, or what the query leaves out.
     pub fn score(&self, sequence: Sequence<'_>, words: f64, places: &mut Places) -> Option<Score> {
-        let is_plain = self.query.without.is_empty() && self.query.phrases.is_empty();
-        let placed = if is_plain { Vec::new() } else { placed(sequence) };
-        if self.query.without.iter().any(|it| has(sequence, &placed, it)) {
+        if self.query.without.iter().any(|it| has(sequence, it)) {
             return None;
         }
         self.find(sequence, places);
@@ -171,7 +169,7 @@ impl<'q> Scorer<'q> {
             score.identifiers += usize::from(self.query.words[at].role == Role::Whole);
         }
         score.passage = self.passage(places);
-        score.phrases = self.query.phrases.iter().filter(|it| has(sequence, &placed, it)).count();
+        score.phrases = self.query.phrases.iter().filter(|it| has(sequence, it)).count();
         is_found.then_some(score)
     }
 
@@ -258,30 +256,20 @@ pub(super) fn about(rarity: f64, frequency: f64) -> f64 {
     rarity * saturated(frequency, 1.0)
 }
 
-/// The words of a sequence that have a place, with a gap between title and body.
-fn placed(sequence: Sequence<'_>) -> Vec<u32> {
-    let mut words = Vec::with_capacity(sequence.bytes.len());
-    let mut in_title = true;
-    for item in sequence.items().filter(|it| it.is_base) {
-        if in_title && !item.in_title {
-            in_title = false;
-            words.push(u32::MAX);
-        }
-        words.push(item.hash);
-    }
-    words
-}
-
-/// Whether a record has the words of `phrase` side by side, as a phrase has several.
-pub(super) fn has_phrase(sequence: Sequence<'_>, phrase: &Phrase) -> bool {
-    has(sequence, &placed(sequence), phrase)
-}
-
 /// Whether the record has the words of `phrase` side by side; of a single word, whether it has it in any spelling.
-fn has(sequence: Sequence<'_>, placed: &[u32], phrase: &Phrase) -> bool {
+pub(super) fn has(sequence: Sequence<'_>, phrase: &Phrase) -> bool {
     match phrase.hashes.as_slice() {
         [] => false,
         [word] => sequence.items().any(|it| it.hash == *word),
-        words => placed.windows(words.len()).any(|it| it == words),
+        words => {
+            let (mut had, mut in_title) = (0, true);
+            sequence.items().filter(|it| it.is_base).any(|it| {
+                // There is a gap between title and body.
+                had = if in_title == it.in_title { had } else { 0 };
+                in_title = it.in_title;
+                had = phrase.follow(had, it.hash);
+                had == words.len()
+            })
+        }
     }
 }

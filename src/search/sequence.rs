@@ -15,6 +15,8 @@
 //! 4. The dictionary ([`super::dictionary`]) only grows. A word that had no number when a document was written stays a hash
 //!    there: both are read as the hash.
 
+use std::collections::HashMap;
+
 use super::dictionary::{Dictionary, LONG, Numbers, SHORT};
 use super::expand::{Role, expand};
 use super::stem::stem;
@@ -28,11 +30,32 @@ const HASH_MARK: u8 = 0x80;
 const JOINED_MARK: u8 = 0x40;
 /// More bytes of a length are none of ours.
 const LENGTH_BYTES_MAX: usize = 3;
+/// The most words whose hashes a builder keeps, and the longest of them: two megabytes or so.
+const KNOWN_MAX: usize = 1 << 15;
+const KNOWN_BYTES_MAX: usize = 32;
 
 /// 22 bits of the hash (FNV-1a) of a stem.
 pub(super) fn hash(stem: &[u8]) -> u32 {
     let full = stem.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     (full ^ (full >> 22)) & HASH
+}
+
+/// The hash of the stem of `word`, which is made in `room` unless it is `known`.
+fn hash_of(known: &mut HashMap<Box<str>, u32>, room: &mut Vec<u8>, word: &str) -> u32 {
+    if let Some(hash) = known.get(word) {
+        return *hash;
+    }
+    room.clear();
+    room.extend_from_slice(word.as_bytes());
+    stem(room);
+    let hash = hash(room);
+    if known.len() >= KNOWN_MAX {
+        known.clear();
+    }
+    if word.len() <= KNOWN_BYTES_MAX {
+        known.insert(word.into(), hash);
+    }
+    hash
 }
 
 /// A word of a document that is being built.
@@ -52,6 +75,8 @@ pub(super) struct Builder {
     body: String,
     joined: String,
     stem: Vec<u8>,
+    /// Hashes by words that were stemmed: a few thousand words are most of any text.
+    known: HashMap<Box<str>, u32>,
     /// Words with a place.
     words: usize,
 }
@@ -88,14 +113,13 @@ impl Builder {
             let words = if is_base { &mut *to } else { &mut self.joined };
             words.push_str(token.text);
             words.push(' ');
-            self.stem.clear();
-            self.stem.extend_from_slice(token.text.as_bytes());
-            if token.role != Role::Single {
-                stem(&mut self.stem);
-            }
             self.words += usize::from(is_base);
             if self.items.len() < WORDS_MAX {
-                self.items.push(Built { hash: hash(&self.stem), is_base });
+                let hash = match token.role {
+                    Role::Single => hash(token.text.as_bytes()),
+                    _ => hash_of(&mut self.known, &mut self.stem, token.text),
+                };
+                self.items.push(Built { hash, is_base });
             }
         });
         to.push_str(&self.joined);

@@ -128,8 +128,11 @@ fn applies(condition: If, stem: &[u8]) -> bool {
 }
 
 fn replace(word: &mut Vec<u8>, rules: &[Rule]) {
+    let Some(&end) = word.last_chunk::<2>() else { return };
     for (suffix, by, condition) in rules {
-        if word.len() > suffix.len() && word.ends_with(suffix.as_bytes()) {
+        // Two bytes are compared first: to compare slices of any length is a call, and most suffixes are not the word's.
+        let is_possible = suffix.as_bytes().last_chunk::<2>() == Some(&end);
+        if is_possible && word.len() > suffix.len() && word.ends_with(suffix.as_bytes()) {
             let stem = word.len() - suffix.len();
             if applies(*condition, &word[..stem]) {
                 word.truncate(stem);

@@ -378,7 +378,7 @@ impl Rows for FakeRows<'_> {
         Ok(None)
     }
 
-    fn update(&mut self) -> Result<(), Error> {
+    fn update(&mut self, _: bool) -> Result<(), Error> {
         Ok(())
     }
 

@@ -68,3 +68,20 @@ fn a_phrase_of_frequent_words_is_looked_for_in_many_records() {
     let options = Options { limit: 50, project: None, now: noon(), gone: None };
     assert!(!find(&[&connection], &query, &Filter::default(), &options).expect("an answer").hits.is_empty());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+    /// Of two words, beginnings of a phrase are soon ends of it as well.
+    #[test]
+    fn a_phrase_that_repeats_itself_is_found_wherever_it_stands(
+        body in proptest::collection::vec("ab|cd", 1..30),
+        phrase in proptest::collection::vec("ab|cd", 2..6),
+    ) {
+        let mut connection = empty();
+        put(&mut connection, &[failure(1, "title", &body.join(" "))]);
+        let is_there = body.windows(phrase.len()).any(|it| it == phrase);
+        let found = with_phrase(&connection, &format!("\"{}\"", phrase.join(" ")));
+        proptest::prop_assert_eq!(found, if is_there { vec![1] } else { vec![] });
+    }
+}

@@ -12,7 +12,7 @@
 //! and `indelible` are ours.
 //!
 //! `schema` has the tables and their migrations, `open` the connections and their errors, `insert` and `query` the
-//! rows, `alike` which rules are the same one, `again` which failures came again, `rebuild` empties the index and refills it, `look` has the read-only connections,
+//! rows, `entries` the layout of `records`, `alike` which rules are the same one, `again` which failures came again, `rebuild` empties the index and refills it, `look` has the read-only connections,
 //! `verdicts` what verdicts add to the rows of rules, `read` all of a record for readers, `copy` whole copies,
 //! `revive` restores rows that another program has deleted, `home` has the home's id, `watermark` how far the rows
 //! follow the journal, `changes` the feed of what changed, `documents` whole records for those who follow it,
@@ -26,6 +26,7 @@ mod copy;
 mod counts;
 mod documents;
 mod elsewhere;
+mod entries;
 mod erase;
 mod framework;
 mod home;

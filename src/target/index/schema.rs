@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{Error, Index, changes};
+use super::{Error, Index, changes, entries};
 use crate::fs::order::{self, Lock};
 use crate::model::{Field, HomeId, Kind};
 
@@ -67,15 +67,6 @@ CREATE TABLE IF NOT EXISTS experiments (
     completed_at DATETIME,
     updated_at DATETIME DEFAULT CURRENT_TIMESTAMP
 );
-CREATE TABLE IF NOT EXISTS records (
-    id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    path TEXT NOT NULL,
-    row_id INTEGER NOT NULL,
-    created_at TEXT NOT NULL,
-    key TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_of_pages ON records (path) WHERE kind = 'heuristic';
 CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 ";
 
@@ -162,6 +153,7 @@ impl Index {
                 .execute_batch("PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
             let transaction = index.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute_batch(TABLES)?;
+            entries::create(&transaction)?;
             let put = "INSERT INTO indelible VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
             transaction.execute(put, params!["home", home.to_string()])?;
             transaction.execute(put, params!["schema", SCHEMA_FIRST])?;

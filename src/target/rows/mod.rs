@@ -197,11 +197,12 @@ pub trait Rows: Target + ReadRows + Debug {
     /// [`Error::Home`].
     fn unblock(&mut self) -> Result<Option<index::Error>, Error>;
 
-    /// Migrates an index of an older version. If the index is locked, the next recovery does it.
+    /// Migrates an index of an older version; with `everything`, also what takes long in a large home. If the index is
+    /// locked, the next recovery does it.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Fs`].
-    fn update(&mut self) -> Result<(), Error>;
+    fn update(&mut self, everything: bool) -> Result<(), Error>;
 
     /// Whether the index has to be rebuilt. Only a `thorough` check reads all of it. Closes the index.
     ///
@@ -434,9 +435,13 @@ impl Rows for IndexRows<'_> {
         Ok(unopenable(self))
     }
 
-    fn update(&mut self) -> Result<(), Error> {
+    fn update(&mut self, everything: bool) -> Result<(), Error> {
         let is_adopted = home::is_adopted(self.home.private())?;
-        match self.index().and_then(|index| Ok(index.update_layout(is_adopted)?)) {
+        let update = |index: &mut Index| {
+            index.update_layout(is_adopted)?;
+            index.renew_entries(everything)
+        };
+        match self.index().and_then(|index| Ok(update(index)?)) {
             Err(error) if error.is_index_busy() => Ok(()),
             updated => updated,
         }

@@ -58,6 +58,7 @@ impl SearchFile {
             step(Point::SearchBeforeMake)?;
             let transaction = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             search::create(&transaction)?;
+            search::merge_as_they_come(&transaction, false)?;
             put(&transaction, &Watermark { feed: feed.clone(), cursor: Some(String::new()) })?;
             transaction.commit()
         };

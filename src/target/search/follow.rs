@@ -8,14 +8,14 @@ use super::{Bound, Error, Following, Search, WAIT, Watermark, documents};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
-use crate::search::Writer;
+use crate::search::{self, Writer};
 use crate::target::index::{Document, FeedMark, Index};
 
 /// The most text of a slice, in bytes.
 const BYTES_MAX: usize = 8 << 20;
 /// A slice while others wait, and one while nothing does.
-const SHORT: Size = Size { records: 1000, time: Duration::from_millis(50) };
-const LONG: Size = Size { records: 10_000, time: Duration::from_millis(500) };
+const SHORT: Size = Size { records: 2000, time: Duration::from_millis(200) };
+const LONG: Size = Size { records: 10_000, time: Duration::from_secs(2) };
 /// What a slice does at least, however slow the machine is. Each slice has a price of its own: a transaction, and a segment
 /// of the full-text index that has to be merged.
 const RECORDS_MIN: usize = 250;
@@ -39,6 +39,8 @@ struct Part {
     end: Watermark,
     /// Whether there is nothing after it.
     is_last: bool,
+    /// Whether it is of the walk over all records.
+    is_walk: bool,
 }
 
 impl Search<'_> {
@@ -210,7 +212,8 @@ fn part(index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Erro
         Some(cursor) => {
             let found = index.ids_after(cursor, limit)?;
             let is_last = found.len() < limit;
-            let mut part = Part { ids: Vec::new(), reached: Vec::new(), end: watermark.clone(), is_last: false };
+            let (ids, reached, end) = (Vec::new(), Vec::new(), watermark.clone());
+            let mut part = Part { ids, reached, end, is_last: false, is_walk: true };
             for id in found {
                 let reached = Watermark { cursor: Some(id.clone()), ..watermark.clone() };
                 // What is no id is no record.
@@ -228,7 +231,8 @@ fn part(index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Erro
         None => {
             let changes = index.changes(watermark.feed.seq, limit)?;
             let is_last = changes.len() < limit;
-            let mut part = Part { ids: Vec::new(), reached: Vec::new(), end: watermark.clone(), is_last };
+            let (ids, reached, end) = (Vec::new(), Vec::new(), watermark.clone());
+            let mut part = Part { ids, reached, end, is_last, is_walk: false };
             let mut seen = HashSet::new();
             for change in changes {
                 let reached = Watermark { feed: change.mark, cursor: None };
@@ -270,7 +274,11 @@ fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part, time_ma
         }
         writer.finish()?;
         let reached = part.reached.get(done.wrapping_sub(1)).filter(|_| done < part.ids.len());
-        put(transaction, reached.unwrap_or(&part.end))
+        let reached = reached.unwrap_or(&part.end);
+        if part.is_walk && reached.cursor.is_none() {
+            search::merge_as_they_come(transaction, true)?;
+        }
+        put(transaction, reached)
     });
     match failed {
         Some(error) => Err(error.into()),
