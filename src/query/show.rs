@@ -1,10 +1,11 @@
 //! `show`: all that the stores have of one record.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Kind, RecordId, RecordPath, limits};
+use crate::model::{Kind, OtherHome, RecordId, RecordPath, limits};
 use crate::page::{self, StateFile};
 use crate::rules::Standing;
 use crate::target::history::{FileCommit, History};
@@ -41,6 +42,8 @@ pub struct Details {
     pub history: Option<Vec<FileCommit>>,
     /// The verdicts on it.
     pub judged: Judged,
+    /// Those of the verdicts that other homes gave, with the home.
+    pub elsewhere: BTreeMap<RecordId, OtherHome>,
     /// How sure it is by now, against the newest record of the home; `None` if it is no rule.
     pub standing: Option<Standing>,
 }
@@ -92,7 +95,13 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
         }
         _ => None,
     };
-    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, standing })))
+    let mut elsewhere = BTreeMap::new();
+    if let Some(index) = &view.index {
+        for given in &judged.given {
+            elsewhere.extend(index.other_home(given.id)?.map(|home| (given.id, home)));
+        }
+    }
+    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, elsewhere, standing })))
 }
 
 /// The commit that introduced `page`: as search.db has noted it, or found by a walk.

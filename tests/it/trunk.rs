@@ -134,6 +134,11 @@ fn what_another_home_recorded_is_here_with_its_origin_and_in_no_commit() {
     assert_agree(&other);
     other.assert_settled();
     assert_eq!(cache.import(&Options::default()), Imported::default(), "nothing is new");
+    let shown = other.cmd(["show", &rule.id, "--json"]).ok().json();
+    assert_eq!(shown["records"][0]["verdicts"][0]["from"], one.id().as_str(), "who gave a verdict is named: {shown}");
+    let text = other.cmd(["show", &rule.id]).ok().stdout;
+    let verdict = text.lines().find(|line| line.contains("it held"));
+    assert!(verdict.is_some_and(|line| line.contains("from home ")), "{text}");
     let found = other.cmd(["search", "theirs", "--json"]).ok().json();
     assert_eq!(found["hits"][0]["from"], one.id().as_str());
     let says = format!("from home {:08x}", one.id().parse::<Uuid>().expect("an id").as_u128() as u32);

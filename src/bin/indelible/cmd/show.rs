@@ -2,7 +2,7 @@
 
 use indelible::fs::os::Stream;
 use indelible::model::text::{counted, path, visible_on_screen as visible};
-use indelible::model::{Field, FieldSpec, Kind, PROVENANCE, RecordId, Ruling, body_of, fields_of};
+use indelible::model::{Field, FieldSpec, Kind, OtherHome, PROVENANCE, RecordId, Ruling, body_of, fields_of};
 use indelible::page::{Presence, StateFile};
 use indelible::query::{Details, Named, Place, Recorded, Shown, View, lookup, raw, show};
 use indelible::rules::{Given, Standing, tally};
@@ -101,7 +101,7 @@ fn say_raw(view: &View<'_>, found: &[Details]) -> Result<(), Failure> {
 
 /// A record as data, with what the other stores have of it.
 fn data(details: &Details) -> Value {
-    let Details { recorded, file, commit, history, judged, standing } = details;
+    let Details { recorded, file, commit, history, judged, elsewhere, standing } = details;
     let mut data = json!(recorded);
     data["file"] = json!(file);
     data["commit"] = commit.as_ref().map_or(Value::Null, commit_data);
@@ -111,7 +111,8 @@ fn data(details: &Details) -> Value {
         json!({ "field": field, "revision": revision, "at": at })
     });
     data["amendments"] = amendments.collect();
-    data["verdicts"] = judged.given.iter().map(verdict_data).collect();
+    data["verdicts"] =
+        judged.given.iter().map(|given| verdict_data(given, elsewhere.get(&given.id).copied())).collect();
     if let Some(again) = came_again(details) {
         data["again"] = json!(again);
     }
@@ -134,11 +135,11 @@ fn came_again(details: &Details) -> Option<u64> {
     (details.recorded.kind() == Kind::Failure).then(|| tally(&details.judged.given).again).filter(|again| *again > 0)
 }
 
-fn verdict_data(it: &Given) -> Value {
+fn verdict_data(it: &Given, from: Option<OtherHome>) -> Value {
     let Given { id, at, ruling, origin, session, agent, project, because } = it;
     json!({
         "id": id, "at": format!("{at:.3}"), "verdict": ruling, "origin": origin, "session": session, "agent": agent,
-        "project": project, "because": because,
+        "project": project, "because": because, "from": from,
     })
 }
 
@@ -149,7 +150,7 @@ fn commit_data(commit: &FileCommit) -> Value {
 
 /// A record for people.
 fn text_of(screen: &Screen, details: &Details) -> String {
-    let Details { recorded, file, commit, history, judged, standing } = details;
+    let Details { recorded, file, commit, history, judged, elsewhere, standing } = details;
     let mut text =
         format!("{} {}\n{}\n\n", screen.kind(recorded.kind()), recorded.id, screen.bold(&line_of(recorded.title())));
     let mut show =
@@ -179,7 +180,7 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         show("came again", &counted(again, "time", "times"));
     }
     for given in &judged.given {
-        show("verdict", &verdict_line(screen, given));
+        show("verdict", &verdict_line(screen, given, elsewhere.get(&given.id).copied()));
     }
     for (field, revision) in recorded.amended_fields() {
         let at = RecordId(revision.op).time().map(|at| screen.whole_time(at)).unwrap_or_default();
@@ -218,7 +219,7 @@ fn sureness(standing: &Standing, judged: &Judged) -> String {
     text
 }
 
-fn verdict_line(screen: &Screen, given: &Given) -> String {
+fn verdict_line(screen: &Screen, given: &Given, from: Option<OtherHome>) -> String {
     let by = given.origin.map_or_else(|| "unknown".to_owned(), |origin| origin.to_string());
     // What came again can be long: its first line names it, or says how often.
     let because = match given.ruling {
@@ -226,7 +227,8 @@ fn verdict_line(screen: &Screen, given: &Given) -> String {
         _ => line_of(given.because.trim()),
     };
     let because = if because.is_empty() { String::new() } else { format!(": {because}") };
-    format!("{}  {}  by {by}  {}{because}", given.ruling, screen.whole_time(given.at), given.id.short())
+    let from = from.map(|home| format!(" {}", home.says())).unwrap_or_default();
+    format!("{}  {}  by {by}{from}  {}{because}", given.ruling, screen.whole_time(given.at), given.id.short())
 }
 
 /// The commit that introduced `recorded`, or why none is shown.
