@@ -470,10 +470,14 @@ fn installed(home: &TestHome, link: &str, to: &str) -> PathBuf {
     for path in [&link, &to] {
         fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
     }
-    fs::copy(env!("CARGO_BIN_EXE_indelible"), &to).expect("it is there");
+    copy_program(&to);
     let _ = fs::remove_file(&link);
     symlink(&to, &link).expect("nothing is there");
     link
+}
+
+fn copy_program(to: &Path) {
+    write_program(to, &fs::read(env!("CARGO_BIN_EXE_indelible")).expect("it is there"));
 }
 
 /// The program that the installed hook calls.
@@ -517,7 +521,7 @@ fn a_shim_is_called_and_not_the_version_behind_it() {
     let home = TestHome::new();
     let real = home.user().join("mise/installs/indelible/0.1.0/bin/indelible");
     fs::create_dir_all(real.parent().expect("a folder")).expect("it is new");
-    fs::copy(env!("CARGO_BIN_EXE_indelible"), &real).expect("it is there");
+    copy_program(&real);
     let shims = home.user().join("mise/shims");
     let folder = real.parent().expect("a folder");
     fs::create_dir_all(&shims).expect("it is new");

@@ -73,7 +73,7 @@ pub struct RemoteAddArgs {
 #[derive(Debug, ClapArgs)]
 pub struct SyncArgs {
     /// Push alone: merge and import nothing
-    #[arg(long, conflicts_with_all = ["fetch_only", "refill"])]
+    #[arg(long, conflicts_with = "fetch_only")]
     pub push_only: bool,
     /// Push nothing and merge nothing: import what others recorded, as far as the trunk has it
     #[arg(long, conflicts_with = "refill")]
