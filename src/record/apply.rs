@@ -44,15 +44,14 @@ impl Recorder<'_> {
         let many = if validated.len() >= SPREAD_RECORDS { self.plan(validated) } else { Vec::new() };
         let mut placed = self.place(validated, synced);
         spread::spread_full(self.home.dir(), many.iter().map(String::as_str), &self.planned);
-        let rows: Vec<_> = placed.iter().map(|it| RowImage::of(&it.ready.intent, it.ready.path())).collect();
-        if rows.is_empty() {
+        if placed.is_empty() {
             return index;
         }
         if index.is_none() && self.leaves_rows() {
-            drop(rows);
             self.take_hidden_away(&mut placed);
             return None;
         }
+        let rows: Vec<_> = placed.iter().map(|it| RowImage::of(&it.ready.intent, it.ready.path())).collect();
         let inserted = self.index(&mut index).map(|index| index.insert(&rows));
         match inserted {
             Some(Ok(inserted)) => {

@@ -16,7 +16,7 @@
 //!    the index cannot be asked, it becomes a second record, and readers take both for one. So does a failure that a hook finds known.
 //! 5. A key that is known names its record: nothing is recorded then, and the receipt says in which fields the request differs (`keyed`).
 //! 6. A recorder waits for no lock of the journal and not for git. It waits for SQLite no longer than
-//!    [`Policy::index_wait`].
+//!    [`Policy::index_wait`]. While a worker runs, it does not open the index for a row alone ([`Rows`]).
 //!
 //! | killed | on disk | what becomes of the record |
 //! | --- | --- | --- |

@@ -17,7 +17,7 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use git2::{Oid, Repository, Sort};
+use git2::{Oid, Repository, Revwalk, Sort};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -182,18 +182,31 @@ fn sources(
     if let Some(from) = from {
         walk.hide(from).doing("walking the trunk")?;
     }
+    brought(repository, trees, walk, |by, difference| {
+        if let Some(found) = difference.new {
+            sources.insert(found.id, by);
+        }
+    })?;
+    Ok(sources)
+}
+
+/// Calls `visit` with each file that a commit of a lane in `walk` changed, and with the home and the lane that the commit names.
+fn brought(
+    repository: &Repository,
+    trees: &Trees<'_>,
+    walk: Revwalk<'_>,
+    mut visit: impl FnMut((HomeId, Option<Uuid>), Difference),
+) -> Result<(), Error> {
     for id in walk {
         let commit = repository.find_commit(id.doing("walking the trunk")?).doing("reading a commit")?;
         let trailers = message::parse(commit.message_bytes());
         let Some(home) = trailers.home.filter(|_| commit.parent_count() < 2) else { continue };
         let before = commit.parents().next().map(|parent| parent.tree_id());
         for difference in trees.differences(before, Some(commit.tree_id()))? {
-            if let Some(found) = difference.new {
-                sources.insert(found.id, (home, trailers.lane));
-            }
+            visit((home, trailers.lane), difference);
         }
     }
-    Ok(sources)
+    Ok(())
 }
 
 /// Which other home recorded each page of the trunk that `home` has, by its path, as far as the commits of lanes say. Nothing, if there is
@@ -208,18 +221,12 @@ pub fn homes_of_pages(home: &Home) -> HashMap<String, HomeId> {
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).doing("walking the trunk")?;
         walk.push(trunk).doing("walking the trunk")?;
         let mut homes = HashMap::new();
-        for id in walk {
-            let commit = repository.find_commit(id.doing("walking the trunk")?).doing("reading a commit")?;
-            let trailers = message::parse(commit.message_bytes());
-            let Some(home) = trailers.home.filter(|_| commit.parent_count() < 2) else { continue };
-            let before = commit.parents().next().map(|parent| parent.tree_id());
-            for difference in trees.differences(before, Some(commit.tree_id()))? {
-                // Who amends a record did not record it.
-                if difference.old.is_none() && difference.new.is_some() {
-                    homes.entry(difference.path).or_insert(home);
-                }
+        brought(&repository, &trees, walk, |(home, _), difference| {
+            // Who amends a record did not record it.
+            if difference.old.is_none() && difference.new.is_some() {
+                homes.entry(difference.path).or_insert(home);
             }
-        }
+        })?;
         Ok::<_, Error>(homes)
     };
     read().unwrap_or_else(|error| {

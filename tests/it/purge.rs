@@ -1,5 +1,5 @@
-//! What one home erases leaves the remote's references, every home, and every `sync.git`, whoever merged it, was offline, or died;
-//! and whatever is killed meanwhile.
+//! What one home erases leaves the remote's references, every home and every `sync.git`: also if another home merged it, was offline or is
+//! gone, and if any of them is killed meanwhile.
 //!
 //! The remote is a bare folder. What its references reach is read by the git program, object by object, and so is `sync.git`.
 

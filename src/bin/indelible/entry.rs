@@ -1,6 +1,6 @@
 //! Where the program begins and ends on Linux with glibc: without Rust's runtime. That would read and parse `/proc/self/maps` to find
-//! the end of the main thread's stack, and install a handler that names a stack overflow: 17 system calls, and a tenth of what a short
-//! hook runs. What else it does is done here: closed standard streams, broken pipes, the exit code of a panic, and what is left in
+//! the end of the main thread's stack, and install a handler that names a stack overflow: 17 system calls, and a sixth of what a
+//! short hook runs. What else it does is done here: closed standard streams, broken pipes, the exit code of a panic, and what is left in
 //! stdout's buffer at the end (docs/decisions/0071-without-the-runtime.md).
 
 /// Where the system's C library begins the program.

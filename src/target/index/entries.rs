@@ -57,7 +57,7 @@ fn are_old(connection: &Connection) -> Result<bool, rusqlite::Error> {
 
 impl Index {
     /// Brings the table `records` into the layout that a new index has; one of more than a few entries only with
-    /// `everything`. Its columns, indexes and triggers stay as they are, whoever made them.
+    /// `everything`. Its columns, indexes and triggers stay as they are, also those of other programs.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`]; nothing has changed then.
