@@ -46,7 +46,7 @@ pub(super) struct View {
     pub(super) at_rest: bool,
     /// When to retry inserting the rows that lag; `None` if no row lags.
     pub(super) rows_due: Option<Instant>,
-    /// When to retry what is parked.
+    /// When to retry what is parked, or an erasure that something was in the way of.
     pub(super) parked_due: Instant,
     /// When to bring search up to date, or to try again; `None` if it is up to date.
     pub(super) search_due: Option<Instant>,
@@ -132,7 +132,8 @@ pub(super) fn next(view: &View, now: Instant) -> Step {
         // While anything else is to be done, no edit is looked for: what is pending may be one that was taken.
         None if is_quiet(view, now) && view.edits_due.is_some_and(|due| due <= now) => Step::Edits,
         None if is_quiet(view, now) => {
-            Step::Wait { until: earliest(now + idle(view), [view.search_due, view.edits_due, view.upkeep_due]) }
+            let dues = [Some(view.parked_due), view.search_due, view.edits_due, view.upkeep_due];
+            Step::Wait { until: earliest(now + idle(view), dues) }
         }
         None => Step::Look,
         Some(round) => within(view, round, now),
@@ -177,7 +178,9 @@ fn within(view: &View, round: Round, now: Instant) -> Step {
     if view.search_due.is_some_and(|due| due <= now) {
         return Step::Search;
     }
-    Step::Wait { until: earliest(now + idle(view), [due, view.rows_due, view.search_due, view.upkeep_due]) }
+    let parked_due = due.is_none().then_some(view.parked_due);
+    let dues = [due, view.rows_due, parked_due, view.search_due, view.upkeep_due];
+    Step::Wait { until: earliest(now + idle(view), dues) }
 }
 
 /// The round after `step` was taken in `round`; `None` if the home has to be read again, or has to be unchanged from
@@ -202,7 +205,7 @@ fn is_quiet(view: &View, now: Instant) -> bool {
     let same = |seen: Seen| seen.same && now.saturating_duration_since(seen.at) < FINGERPRINT_AGE_MAX;
     let undisturbed = view.stopping.is_none() && !view.asked && !view.upgraded;
     let is_found = view.search_due.is_none_or(|due| due > now);
-    undisturbed && view.at_rest && is_found && view.seen.is_some_and(same)
+    undisturbed && view.at_rest && is_found && view.parked_due > now && view.seen.is_some_and(same)
 }
 
 /// How long there is nothing to do without an event.

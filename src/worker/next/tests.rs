@@ -82,6 +82,13 @@ fn each_situation_has_its_step() {
         // Edits by hand are looked for when nothing else is to be done.
         ("edits are to be looked for", View { edits_due: Some(past), ..quiet(now) }, Edits),
         ("edits are to be looked for soon", View { edits_due: Some(soon), ..quiet(now) }, wait(SECOND)),
+        ("an erasure is retried though nothing changed", View { parked_due: past, ..quiet(now) }, Look),
+        ("an erasure is retried soon", View { parked_due: soon, ..quiet(now) }, wait(SECOND)),
+        (
+            "an erasure is retried soon after a look",
+            View { round: maintained, parked_due: soon, ..looked(now) },
+            wait(SECOND),
+        ),
         ("edits wait for what is pending", View { edits_due: Some(past), ..pending(1, now) }, wait(AGE_MAX)),
         (
             "edits are not looked for when it stops",
