@@ -10,6 +10,9 @@
 //! mean rewriting 33 pages of addresses at each start; `INDELIBLE_LINK=static-pie` has it moved, and
 //! `INDELIBLE_LINK=dynamic` leaves all of this be.
 //!
+//! Debug builds have their shared libraries, so that tests can put one of theirs before the system's. They lie at a fixed
+//! address too: tests start them by the ten thousand, and half of a start was the rewriting of 140,000 addresses.
+//!
 //! What a recorder runs is 5 % of the program, and the kernel maps a file in parts of 64 kB: `build/order.ld`, a linker script
 //! that `build/order` writes, gathers these functions. A name in it that is not there orders nothing.
 
@@ -35,8 +38,15 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=INDELIBLE_LINK");
     println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
+    if !is_wanted() {
+        return;
+    }
+    if variable("PROFILE") != "release" {
+        println!("cargo::rustc-link-arg-bins=-no-pie");
+        return;
+    }
     let folder = PathBuf::from(variable("OUT_DIR")).join("static");
-    if !is_wanted() || gather(&folder).is_none() {
+    if gather(&folder).is_none() {
         return;
     }
     let mut arguments = Vec::new();
@@ -55,13 +65,11 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// Only where cargo builds for this machine with glibc: what lies here is for no other. Debug builds are left be, so that
-/// tests can put a library of theirs before the system's.
+/// Only where cargo builds for this machine with glibc: what lies here is for no other.
 fn is_wanted() -> bool {
-    let release = variable("PROFILE") == "release";
     let glibc = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
     let by_rustc = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
-    release && glibc && !by_rustc && variable("HOST") == variable("TARGET") && variable("INDELIBLE_LINK") != "dynamic"
+    glibc && !by_rustc && variable("HOST") == variable("TARGET") && variable("INDELIBLE_LINK") != "dynamic"
 }
 
 /// What orders the functions: nothing for a processor that it was not made on, or where the user chose a linker, which may
