@@ -37,7 +37,8 @@ pub fn wait_for<T>(what: &str, mut happened: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        // What is asked is often a process: for long waits it is asked seldom.
+        std::thread::sleep((start.elapsed() / 10).clamp(Duration::from_millis(2), Duration::from_millis(100)));
     }
 }
 
