@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::keyed::differences;
-use super::{Error, Receipt, Recorder, Redacted};
+use super::{Error, Keys, Receipt, Recorder, Redacted};
 use crate::fs;
 use crate::home::Home;
 use crate::journal;
@@ -138,10 +138,16 @@ impl Recorder<'_> {
         Ok(Validated::Ready(Box::new(Ready { intent, receipt, json })))
     }
 
-    /// The record that has the key of `request`, if it has one and the index knows it.
+    /// The record that has the key of `request`, if it has one and the index knows it. If a key is the group's, that can be another
+    /// home's: this home's own one may have been retracted as its repeat.
     fn known_key(&self, request: &Request, index: &mut Option<Index>) -> Option<Receipt> {
-        let id = RecordId::of_key(self.home.id(), request.key.as_deref()?);
-        self.known(id, request, index)
+        let key = request.key.as_deref()?;
+        let known = self.known(RecordId::of_key(self.home.id(), key), request, index);
+        if self.policy.keys == Keys::Home || known.as_ref().is_some_and(|known| known.state.is_none()) {
+            return known;
+        }
+        let of_group = self.index(index).and_then(|index| index.of_key(key).ok().flatten());
+        of_group.and_then(|id| self.known(id, request, index)).or(known)
     }
 
     /// The record that has the id of a key, if the index has it, or knows that it was retracted or erased. An index that

@@ -47,7 +47,7 @@ use crate::target::spread::Planned;
 pub use again::verdict_of_today;
 pub(crate) use again::verdict_said;
 use intent::{Validated, mark_repeats};
-pub use policy::{Policy, Redacted, Redaction, Rows, Sources, of_folder};
+pub use policy::{Keys, Policy, Redacted, Redaction, Rows, Sources, of_folder};
 pub use receipt::Receipt;
 
 /// Why a record was not kept. Nothing of it appears later, with two exceptions: the journal's error says that the entry

@@ -26,6 +26,19 @@ pub struct Policy {
     pub index_wait: Option<Duration>,
     /// Who inserts the row of a record that needs no look at the index.
     pub rows: Rows,
+    /// Among whose records a key names one.
+    pub keys: Keys,
+}
+
+/// Among whose records a key names one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keys {
+    /// Among those of this home.
+    #[default]
+    Home,
+    /// Among those of all homes that sync with one remote.
+    Group,
 }
 
 /// Who inserts rows.
@@ -42,7 +55,13 @@ pub enum Rows {
 impl Policy {
     /// A policy with `redaction` that adds no provenance, and leaves the index to the worker.
     pub fn new(redaction: Redaction) -> Policy {
-        Policy { redaction, sources: Sources::default(), index_wait: None, rows: Rows::default() }
+        Policy {
+            redaction,
+            sources: Sources::default(),
+            index_wait: None,
+            rows: Rows::default(),
+            keys: Keys::default(),
+        }
     }
 
     /// `request` with its provenance complete, and redacted.

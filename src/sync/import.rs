@@ -7,6 +7,7 @@
 //! 3. An entry says where it came from, so it is not committed here: its history is the trunk.
 //! 4. State files are taken of records that this home has: the trunk has none of the others any more.
 //! 5. What a person removed from the trunk stays here.
+//! 6. If keys are a group's, a record whose key another one had first is retracted (`keys.rs`).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -17,23 +18,21 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use git2::{Oid, Repository, Revwalk, Sort};
+use git2::{Oid, Repository};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
+use super::keys::{self, Keyed};
 use super::merge::{FILE_BYTES_MAX, Shape, amendment, page_of, shape_of};
-use super::message;
 use super::tree::{self, Difference, Doing as _, Found, Trees};
+pub use super::whose::homes_of_pages;
+use super::whose::{self, Sources};
 use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::journal::{self, Appender, ENTRY_BYTES_MAX, Records};
-use crate::model::layout::SYNC_GIT;
-use crate::model::{
-    Change, FileImage, HomeId, Intent, Kind, Level, Op, RecordId, RecordPath, Request, Revision, Source,
-};
+use crate::model::{Change, FileImage, Intent, Kind, Level, Op, RecordId, RecordPath, Request, Revision, Source};
 use crate::page::{self, Parsed, Presence, StateFile, check_amended, check_time, is_path_of};
-use crate::target::commits::TRUNK;
+use crate::record::Keys;
 use crate::target::index::{self, Index, Others};
 
 /// How many entries are appended with one sync, and about how many bytes.
@@ -64,6 +63,8 @@ pub struct Options {
     pub since: Option<Timestamp>,
     /// Only records of so many days, of those that are new here. What is once too old is never imported.
     pub days: Option<u32>,
+    /// Among whose records a key names one.
+    pub keys: Keys,
 }
 
 impl Options {
@@ -76,7 +77,8 @@ impl Options {
 
     /// Tells these options from others: what one leaves away, another may want.
     pub(super) fn key(&self) -> String {
-        format!("{:?} {:?} {:?}", self.what, self.since, self.days)
+        let keys = if self.keys == Keys::Group { " group" } else { "" };
+        format!("{:?} {:?} {:?}{keys}", self.what, self.since, self.days)
     }
 }
 
@@ -142,9 +144,10 @@ pub fn import(
         since: options.from(Timestamp::now()),
         index,
         commit: to.to_string(),
-        sources: sources(repository, &trees, from, to)?,
+        sources: whose::sources(repository, &trees, from, to)?,
         pending: OnceCell::new(),
         paths: HashMap::new(),
+        keyed: Keyed::new(),
         group: Vec::new(),
         group_bytes: 0,
         imported: Imported::default(),
@@ -166,73 +169,8 @@ pub fn import(
         importing.state(id, found)?;
     }
     importing.keep()?;
+    importing.retract_repeats(repository, to)?;
     Ok(importing.imported)
-}
-
-/// Which home brought each file, on which lane, by the commits of lanes between two of the trunk.
-fn sources(
-    repository: &Repository,
-    trees: &Trees<'_>,
-    from: Option<Oid>,
-    to: Oid,
-) -> Result<HashMap<Oid, (HomeId, Option<Uuid>)>, Error> {
-    let mut sources = HashMap::new();
-    let mut walk = repository.revwalk().doing("walking the trunk")?;
-    walk.push(to).doing("walking the trunk")?;
-    if let Some(from) = from {
-        walk.hide(from).doing("walking the trunk")?;
-    }
-    brought(repository, trees, walk, |by, difference| {
-        if let Some(found) = difference.new {
-            sources.insert(found.id, by);
-        }
-    })?;
-    Ok(sources)
-}
-
-/// Calls `visit` with each file that a commit of a lane in `walk` changed, and with the home and the lane that the commit names.
-fn brought(
-    repository: &Repository,
-    trees: &Trees<'_>,
-    walk: Revwalk<'_>,
-    mut visit: impl FnMut((HomeId, Option<Uuid>), Difference),
-) -> Result<(), Error> {
-    for id in walk {
-        let commit = repository.find_commit(id.doing("walking the trunk")?).doing("reading a commit")?;
-        let trailers = message::parse(commit.message_bytes());
-        let Some(home) = trailers.home.filter(|_| commit.parent_count() < 2) else { continue };
-        let before = commit.parents().next().map(|parent| parent.tree_id());
-        for difference in trees.differences(before, Some(commit.tree_id()))? {
-            visit((home, trailers.lane), difference);
-        }
-    }
-    Ok(())
-}
-
-/// Which other home recorded each page of the trunk that `home` has, by its path, as far as the commits of lanes say. Nothing, if there is
-/// no trunk, or if it cannot be read.
-pub fn homes_of_pages(home: &Home) -> HashMap<String, HomeId> {
-    let path = home.private().path().join(SYNC_GIT);
-    let read = || {
-        let repository = Repository::open_bare(path).doing("opening sync.git")?;
-        let trunk = repository.refname_to_id(TRUNK).doing("looking for the trunk")?;
-        let trees = Trees::of(&repository)?;
-        let mut walk = repository.revwalk().doing("walking the trunk")?;
-        walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).doing("walking the trunk")?;
-        walk.push(trunk).doing("walking the trunk")?;
-        let mut homes = HashMap::new();
-        brought(&repository, &trees, walk, |(home, _), difference| {
-            // Who amends a record did not record it.
-            if difference.old.is_none() && difference.new.is_some() {
-                homes.entry(difference.path).or_insert(home);
-            }
-        })?;
-        Ok::<_, Error>(homes)
-    };
-    read().unwrap_or_else(|error| {
-        tracing::debug!(error = crate::model::text::chain(&error), "whose records are on the trunk is not known");
-        HashMap::new()
-    })
 }
 
 /// An import under way.
@@ -244,11 +182,13 @@ struct Importing<'i> {
     index: Index,
     /// The trunk's commit.
     commit: String,
-    sources: HashMap<Oid, (HomeId, Option<Uuid>)>,
+    sources: Sources,
     /// The records in the journal, which the index may lack.
     pending: OnceCell<HashSet<RecordId>>,
     /// Where the pages of this import lie.
     paths: HashMap<RecordId, String>,
+    /// The pages of this import that have keys, if a key is the group's.
+    keyed: Keyed,
     group: Vec<Vec<u8>>,
     group_bytes: usize,
     imported: Imported,
@@ -308,6 +248,9 @@ impl Importing<'_> {
             self.leave_out(&path, "it names no record");
             return Ok(());
         };
+        if self.options.keys == Keys::Group {
+            self.note_key(&path, &bytes);
+        }
         let known = self.known(id)?;
         let revision = page::later_revision_of(id, &bytes).unwrap_or(Revision::first(id));
         if known.mark.is_some_and(|mark| mark.state.is_hidden()) {
@@ -400,6 +343,37 @@ impl Importing<'_> {
         };
         self.imported.changes += 1;
         self.push(&path, &op)
+    }
+
+    /// Notes the key of a page on the trunk.
+    fn note_key(&mut self, path: &str, bytes: &[u8]) {
+        if let Ok((parsed, Request { key: Some(key), .. })) = checked(path, bytes) {
+            self.keyed.entry(key).or_default().insert((parsed.id, path.to_owned()));
+        }
+    }
+
+    /// Retracts the records whose key another one had first, as far as they are here.
+    fn retract_repeats(&mut self, repository: &Repository, trunk: Oid) -> Result<(), Error> {
+        let mut keyed = std::mem::take(&mut self.keyed);
+        if keyed.is_empty() {
+            return Ok(());
+        }
+        self.index.each_key(&mut |key, id, path| {
+            if let Some(records) = keyed.get_mut(key) {
+                records.insert((id, path.to_owned()));
+            }
+        })?;
+        for change in keys::repeats(repository, trunk, keyed)? {
+            let known = self.known(change.of)?;
+            let is_here =
+                known.content.is_some() || self.paths.contains_key(&change.of) || self.is_pending(change.of)?;
+            if is_here && known.mark.is_none() {
+                let path = change.path.clone().unwrap_or_default();
+                self.imported.changes += 1;
+                self.push(&path, &Op::Retract(change))?;
+            }
+        }
+        self.keep()
     }
 
     fn push(&mut self, path: &str, op: &Op) -> Result<(), Error> {

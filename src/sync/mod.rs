@@ -37,6 +37,7 @@ mod error;
 pub mod fold;
 pub mod git;
 pub mod import;
+mod keys;
 pub mod merge;
 pub mod message;
 mod project;
@@ -51,6 +52,7 @@ pub mod tree;
 mod trunk;
 mod update;
 mod url;
+mod whose;
 
 #[cfg(test)]
 mod model;

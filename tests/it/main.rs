@@ -35,6 +35,8 @@ mod fleet;
 mod followed;
 mod formats;
 mod git_load;
+#[cfg(target_os = "linux")]
+mod group_keys;
 mod guest;
 mod hook;
 mod hooks_settings;

@@ -35,6 +35,7 @@ pub fn of_command(settings: &Settings, redact: bool) -> Result<Policy, Failure> 
         sources,
         index_wait: Some(milliseconds(settings.record.index_wait_ms)),
         rows: settings.record.row,
+        keys: settings.sync.keys,
     })
 }
 
@@ -55,7 +56,7 @@ pub fn redaction_of_hook(settings: &Settings) -> Result<Redaction, Failure> {
 /// costs more than the sync, and cannot catch two copies of one hook that run at once.
 pub fn of_hook(settings: &Settings, redaction: Redaction) -> Policy {
     let sources = settings.sources(Provenance::default(), project_ids());
-    Policy { redaction, sources, index_wait: None, rows: Rows::default() }
+    Policy { redaction, sources, index_wait: None, rows: Rows::default(), keys: settings.sync.keys }
 }
 
 /// The policy of the tool `record` of `mcp`: redacted as hooks are, by an agent. `client` is what its host calls itself.
@@ -72,7 +73,8 @@ pub fn of_mcp(settings: &Settings, client: Option<&str>) -> Result<Policy, Failu
     };
     let sources = settings.sources(process.fitting(), ids);
     let index_wait = Some(milliseconds(settings.record.index_wait_ms));
-    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait, rows: settings.record.row })
+    let (rows, keys) = (settings.record.row, settings.sync.keys);
+    Ok(Policy { redaction: redaction_of_hook(settings)?, sources, index_wait, rows, keys })
 }
 
 /// The provenance of what this process records.

@@ -142,6 +142,34 @@ impl Index {
         self.connection.prepare_cached(&sql)?.query_row([id.to_string()], read).optional()
     }
 
+    /// A record that has `key`, of whichever home. All entries are looked at: keys have no index, as each record would pay for it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn of_key(&self, key: &str) -> Result<Option<RecordId>, Error> {
+        let sql = "SELECT id FROM records WHERE key = ?1 AND row_id > 0 ORDER BY id LIMIT 1";
+        let read = || self.connection.prepare(sql)?.query_row([key], |row| parsed(row, 0)).optional();
+        read().map_err(self.error("read the index"))
+    }
+
+    /// Calls `visit` with each record that has a key: the key, the record, and its path.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn each_key(&self, visit: &mut dyn FnMut(&str, RecordId, &str)) -> Result<(), Error> {
+        let mut read = || {
+            let sql = "SELECT key, id, path FROM records WHERE key IS NOT NULL AND row_id > 0";
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (key, path): (String, String) = (row.get(0)?, row.get(2)?);
+                visit(&key, parsed(row, 1)?, &path);
+            }
+            Ok(())
+        };
+        read().map_err(self.error("read the index"))
+    }
+
     /// The golden rules. Other programs promote rules too, and no line of the feed says so.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ impl Settings {
                 what: self.sync.import,
                 since: time(&self.sync.import_since),
                 days: days(&self.sync.import_since),
+                keys: self.sync.keys,
             },
             trunk: Some(self.sync.trunk.clone()).filter(|trunk| trunk != AUTO),
             public: self.sync.public,

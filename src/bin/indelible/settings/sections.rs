@@ -6,7 +6,7 @@ use std::path::Path;
 use indelible::hook::trail::Limits;
 use indelible::hook::{Filter, Rules};
 use indelible::model::PROVENANCE;
-use indelible::record::Rows;
+use indelible::record::{Keys, Rows};
 use indelible::sync::import::What;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -57,6 +57,8 @@ pub struct SyncSettings {
     /// Only records from this time on, or of the last days (`90d`); empty for all.
     #[serde(deserialize_with = "since")]
     pub import_since: String,
+    /// Among whose records a key names one.
+    pub keys: Keys,
     pub public: bool,
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub timeout_s: u64,
@@ -303,6 +305,7 @@ impl Default for SyncSettings {
             merge: true,
             import: What::All,
             import_since: String::new(),
+            keys: Keys::Home,
             public: false,
             timeout_s: 60,
             alert_s: 24 * 3600,
