@@ -24,7 +24,7 @@ use super::purge::{Looks, Rewriter, erased_in};
 use super::push::Asked;
 use super::remote::{Refs, TRUNKS};
 use super::store::{ACKED, LANE, LANES, TRUNK};
-use super::tree::Trees;
+use super::tree::{self, Trees};
 use super::{Class, Error, Session};
 
 /// What to do about the remote's lane.
@@ -69,6 +69,14 @@ impl Session<'_> {
         self.fetch(&[&format!("+{name}:{here}")])?;
         let repository = self.store.repository()?;
         let trees = Trees::of(&repository)?;
+        let tree_at = |name: &str| {
+            let commit = self.store.target(name)?.map(|tip| repository.find_commit(tip)).transpose()?;
+            Ok::<_, Error>(commit.map(|commit| commit.tree_id()))
+        };
+        let (lane, trunk) = (tree_at(LANE)?, tree_at(TRUNK)?);
+        let has = |tree, path: &str, id: Oid| {
+            Ok::<_, tree::Error>(trees.find(tree, [path])?.get(path).is_some_and(|found| found.id == id))
+        };
         let mut lines = Vec::new();
         trees.each(Some(repository.find_commit(value)?.tree_id()), "", &mut |path, file| {
             let bytes = self.history.read(path).ok().flatten();
@@ -78,6 +86,8 @@ impl Session<'_> {
             let is_hidden = || hidden.is_some_and(|state| self.history.read(&state).ok().flatten().is_some());
             match ours {
                 Some(Ok(ours)) if ours == file.id => {}
+                // What this home pushed was amended by another one since: that is on its lane, and here by the trunk.
+                Some(Ok(ours)) if has(lane, path, file.id)? && has(trunk, path, ours)? => {}
                 Some(_) => lines.push(format!("{path} is another on the remote")),
                 None if is_hidden() => {}
                 None => lines.push(format!("{path} is on the remote and not here")),
