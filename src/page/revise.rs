@@ -70,6 +70,16 @@ impl Amendable {
         Some(self.operation(request, amended, text, because, made_at(revision)))
     }
 
+    /// The amendment of this `revision` that makes `record` of it, made at `at`: every field of its kind has that revision, whether it
+    /// differs or not.
+    pub fn replaced(&self, record: Record, revision: Revision, at: Timestamp) -> Op {
+        let fields = fields_of(record.kind()).map(|spec| (spec.name.to_owned(), revision)).collect();
+        let amended = Amended { revision, fields };
+        let request = Request { record, ..self.request.clone() };
+        let text = amended_page(self.id, self.created_at, &request, &amended);
+        self.operation(request, amended, text, None, at)
+    }
+
     fn operation(
         &self,
         request: Request,

@@ -7,7 +7,9 @@
 //! 3. An entry says where it came from, so it is not committed here: its history is the trunk.
 //! 4. State files are taken of records that this home has: the trunk has none of the others any more.
 //! 5. What a person removed from the trunk stays here.
-//! 6. If keys are a group's, a record whose key another one had first is retracted (`keys.rs`).
+//! 6. Of one key on copies of a home the trunk's first page is the record: a home that has another one amends it to say the same. Its time,
+//!    source and path stay.
+//! 7. If keys are a group's, a record whose key another one had first is retracted (`keys.rs`).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -15,12 +17,13 @@
 //! | after some of it, or before it is noted | entries in the journal | the next import appends them again: the same ids and revisions, without effect |
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use git2::{Oid, Repository};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::keys::{self, Keyed};
 use super::merge::{FILE_BYTES_MAX, Shape, amendment, page_of, shape_of};
@@ -31,7 +34,7 @@ use crate::fs::{self, Point, crash};
 use crate::home::Home;
 use crate::journal::{self, Appender, ENTRY_BYTES_MAX, Records};
 use crate::model::{Change, FileImage, Intent, Kind, Level, Op, RecordId, RecordPath, Request, Revision, Source};
-use crate::page::{self, Parsed, Presence, StateFile, check_amended, check_time, is_path_of};
+use crate::page::{self, Amendable, Parsed, Presence, StateFile, check_amended, check_time, is_path_of};
 use crate::record::Keys;
 use crate::target::index::{self, Index, Others};
 
@@ -258,7 +261,8 @@ impl Importing<'_> {
             return Ok(());
         }
         if known.content.is_some_and(|content| content >= revision) {
-            return Ok(());
+            let is_first = known.content == Some(Revision::first(id)) && revision == Revision::first(id);
+            return if is_first { self.repeat(id, &path, &bytes, found.id) } else { Ok(()) };
         }
         match checked(&path, &bytes) {
             Err(why) => self.leave_out(&path, &why),
@@ -272,6 +276,42 @@ impl Importing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the content of a page on the trunk whose key this home has used as well: it is a copy of the one that recorded the page, or
+    /// that is its copy, and the trunk's first is the record.
+    fn repeat(&mut self, id: RecordId, path: &str, bytes: &[u8], file: Oid) -> Result<(), Error> {
+        if id.time().is_some() {
+            return Ok(());
+        }
+        let Ok((parsed, request)) = checked(path, bytes) else { return Ok(()) };
+        let is_keyed = request.key.as_deref().is_some_and(|key| RecordId::of_key(self.home.id(), key) == id);
+        let Some(own) = self.index.stored(id)?.filter(|own| is_keyed && own.known.created_at != parsed.created_at)
+        else {
+            return Ok(());
+        };
+        if own.known.kind != request.record.kind() {
+            self.leave_out(path, "here its key names a record of another kind");
+            return Ok(());
+        }
+        if page::differences(&own.request.record, &request.record).is_empty() {
+            return Ok(());
+        }
+        let first = Revision::first(id);
+        let revision = Revision { n: first.n + 1, op: Uuid::new_v5(&id.0, file.to_string().as_bytes()) };
+        let (created_at, path) = (own.known.created_at, RecordPath(&own.known.path).page().into_owned());
+        let (at, request_of_own) = (created_at.max(parsed.created_at), own.request);
+        let own = Amendable {
+            id,
+            created_at,
+            path: path.clone(),
+            request: request_of_own,
+            fields: BTreeMap::new(),
+            revision: first,
+            latest: first,
+        };
+        self.imported.changes += 1;
+        self.push(&path, &own.replaced(request.record, revision, at))
     }
 
     fn amend(&mut self, path: &str, parsed: Parsed, bytes: &[u8], file: Oid) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! Keys of a group: one key that homes used apart is one record everywhere, with `sync.keys = "group"`; without, each home has its own.
+//! One key that several homes used: with `sync.keys = "group"` it is one record everywhere, without each home has its own, and copies of a
+//! home, which have its id, have one record with one content in any case.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +7,7 @@ use indelible::fs::Point;
 use serde_json::Value;
 
 use crate::hosts::{Remote, assert_same, home_of, sync};
+use crate::lanes::copy_of;
 use crate::support::TestHome;
 use crate::trunk::listed;
 
@@ -106,4 +108,84 @@ fn a_home_that_begins_to_share_keys_settles_what_there_is_and_a_kill_changes_not
         }
         assert_one(&remote, &[&one, &other], &first);
     }
+}
+
+/// What every home has of the record `id`, but for its time, its source and its path.
+fn content(homes: &[&TestHome], id: &str) -> BTreeSet<String> {
+    let of = |home: &&TestHome| {
+        let record = listed(home)[id].clone();
+        ["kind", "title", "summary", "tags", "severity", "revision", "state"]
+            .map(|name| record[name].to_string())
+            .join(" ")
+    };
+    homes.iter().map(of).collect()
+}
+
+/// A copy has the home's id, so one key gives one record's id in both, whatever the settings say.
+#[test]
+fn one_key_on_copies_of_a_home_is_one_record_with_one_content() {
+    for title in ["of the copy", "of one"] {
+        let remote = Remote::new();
+        let one = home_of(&remote);
+        let _ = one.record("success", "before");
+        sync(&one);
+        let copy = copy_of(&one);
+        let first = keyed(&one, "of one");
+        let answer = copy.cmd(["record", "failure", "--json", "--key", "job 7", "--title", title, "--domain", "ci"]);
+        let second = answer.args(["--summary", "the copy's text"]).ok().json();
+        assert_eq!(id(&first), id(&second));
+        let fresh = home_of(&remote);
+        for home in [&one, &copy, &copy, &one, &fresh] {
+            sync(home);
+        }
+        let homes = [&one, &copy, &fresh];
+        assert_eq!(content(&homes, &id(&first)).len(), 1, "{:?}", content(&homes, &id(&first)));
+        let page = first["path"].as_str().expect("a path").to_owned();
+        let trunk = remote.trunk();
+        let pages: Vec<&String> = trunk.keys().filter(|path| path.contains("failures/")).collect();
+        assert_eq!(pages, [&page]);
+        assert!(trunk[&page].contains("# of one") && !trunk[&page].contains("the copy's text"), "{}", trunk[&page]);
+        // What was recorded second is in its lane's history.
+        let log = remote.git(["log", "--all", "-p", "--format="]).ok().stdout;
+        assert!(log.contains("the copy's text"));
+        // From now on it is a record as any other.
+        let _ = copy.cmd(["amend", &id(&first), "--tags", "by-the-copy"]).ok();
+        for home in [&copy, &one, &fresh, &copy] {
+            sync(home);
+        }
+        let _ = one.cmd(["amend", &id(&first), "--summary", "by the first"]).ok();
+        for home in [&one, &copy, &fresh, &one, &copy] {
+            sync(home);
+        }
+        let found = content(&homes, &id(&first));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found.iter().all(|it| it.contains("by-the-copy") && it.contains("by the first")), "{found:?}");
+        for home in homes {
+            let list = home.cmd(["list", "failure", "--json"]).ok().json();
+            assert_eq!(list["count"], 1, "one row: {list}");
+            let _ = home.verify().exits(0);
+            home.assert_settled();
+            assert_eq!(home.recover()["reconciled"], 0);
+            std::fs::remove_file(home.join("memory/index.db")).expect("it was there");
+            let _ = home.cmd(["repair"]).ok();
+            let _ = home.verify().exits(0);
+        }
+        assert_eq!(content(&homes, &id(&first)), found, "and so it is when the index is made again");
+        let _ = copy.cmd(["verify", "--remote"]).ok();
+    }
+}
+
+#[test]
+fn one_key_of_two_kinds_on_copies_is_named() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    sync(&one);
+    let copy = copy_of(&one);
+    let _ = keyed(&one, "a failure");
+    let _ = copy.cmd(["record", "success", "--key", "job 7", "--title", "a success", "--domain", "ci"]).ok();
+    sync(&one);
+    let done = sync(&copy);
+    assert!(done["imported"]["named"].to_string().contains("another kind"), "{done}");
+    assert_eq!(remote.trunk().len(), 1, "the trunk has the first");
+    let _ = copy.verify().exits(0);
 }

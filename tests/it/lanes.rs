@@ -268,7 +268,7 @@ fn a_copy_that_is_known_as_one_begins_another_lane() {
     remote.assert_has_exactly(&[first, second]);
 }
 
-fn copy_of(home: &TestHome) -> TestHome {
+pub fn copy_of(home: &TestHome) -> TestHome {
     let copy = TestHome::absent();
     let _ = Cmd::new("cp", home.user()).args(["-a"]).args([home.path(), copy.path()]).ok();
     let _ =

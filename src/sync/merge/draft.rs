@@ -7,6 +7,7 @@ use git2::{Oid, Repository};
 use super::hidden::{self, Hidden};
 use super::join::{self, Joined};
 use super::shape::{self, Shape, Tail};
+use super::twins::Twins;
 use super::{Error, FILE_BYTES_MAX};
 use crate::model::path::{beside, state_file};
 use crate::model::{RecordId, RecordPath};
@@ -36,6 +37,7 @@ pub(super) struct Draft<'t> {
     staged: Changes,
     /// What the trunk has at the paths of arrivals.
     there: HashMap<String, Found>,
+    twins: Twins,
     /// How many files were left out.
     pub(super) left_out: u64,
     /// How many files stayed as a person changed them on the trunk.
@@ -60,6 +62,7 @@ impl<'t> Draft<'t> {
             removed: Vec::new(),
             staged: Changes::new(),
             there: HashMap::new(),
+            twins: Twins::default(),
             left_out: 0,
             kept: 0,
         }
@@ -115,6 +118,9 @@ impl<'t> Draft<'t> {
         self.settle_removals();
         let changed = self.settle_states()?;
         let mut hidden = Hidden::of(self.trees, self.tree, changed.keys().copied())?;
+        let is_elsewhere = |arrival: &Arrival| self.there.get(&arrival.path).is_none_or(|it| it.id != arrival.new);
+        let tails = self.pages.iter().filter(|(arrival, _)| is_elsewhere(arrival)).map(|(_, tail)| *tail);
+        self.twins = Twins::of(self.trees, self.tree, tails)?;
         for (arrival, tail) in std::mem::take(&mut self.pages) {
             self.settle_page(&arrival, tail, &mut hidden)?;
         }
@@ -199,12 +205,42 @@ impl<'t> Draft<'t> {
                 return Ok(());
             }
         }
+        if let Some((path, ours)) = self.twin(arrival, tail)? {
+            let (ours, theirs) = (self.bytes_of(ours)?, self.bytes(arrival.new)?);
+            return self.settle_same(&path, arrival, &ours, &theirs);
+        }
         match self.at(&arrival.path) {
             Some(ours) if ours.id == arrival.new => Ok(()),
             Some(ours) => self.settle_against(arrival, ours),
             None if arrival.old.is_some() => self.settle_changed(arrival),
-            None => self.stage(&arrival.path, Joined::Theirs, arrival.new),
+            None => {
+                self.twins.add(tail, &arrival.path);
+                self.stage(&arrival.path, Joined::Theirs, arrival.new)
+            }
         }
+    }
+
+    /// Where the trunk has the record of an arrival, if it has it at another path than the arrival's alone.
+    fn twin(&mut self, arrival: &Arrival, tail: Tail) -> Result<Option<(String, Found)>, Error> {
+        let beside = self.twins.beside(tail, &arrival.path);
+        if beside.is_empty() || self.at(&arrival.path).is_some_and(|ours| ours.id == arrival.new) {
+            return Ok(None);
+        }
+        let Some(id) = page::id_of(&self.bytes(arrival.new)?) else { return Ok(None) };
+        let own = self.at(&arrival.path).map(|ours| self.bytes_of(ours)).transpose()?;
+        if own.is_some_and(|bytes| page::id_of(&bytes) == Some(id)) {
+            return Ok(None);
+        }
+        for path in beside {
+            let Some(ours) = self.look(&path)?.filter(|ours| ours.is_plain) else { continue };
+            // What lies where no such record does is nobody's first.
+            let parsed = join::page_of(&self.bytes(ours.id)?).filter(|parsed| parsed.id == id);
+            let request = parsed.and_then(|parsed| parsed.request);
+            if request.is_some_and(|request| page::is_path_of(id, &request.record, &path)) {
+                return Ok(Some((path, ours)));
+            }
+        }
+        Ok(None)
     }
 
     /// Settles a page whose path the trunk has.
@@ -223,7 +259,10 @@ impl<'t> Draft<'t> {
             return Ok(());
         }
         match self.look(&full)? {
-            None if arrival.old.is_none() => self.stage(&full, Joined::Theirs, arrival.new),
+            None if arrival.old.is_none() => {
+                self.twins.add(Tail::Full(theirs.id), &full);
+                self.stage(&full, Joined::Theirs, arrival.new)
+            }
             None => Ok(()),
             Some(ours) => {
                 let our_bytes = self.bytes_of(ours)?;
@@ -292,8 +331,10 @@ impl<'t> Draft<'t> {
                 ids.remove(&id);
             }
         }
+        let mut brought: HashMap<RecordId, String> = HashMap::new();
         for tip in self.tips.clone() {
             for (id, path, page) in hidden::pages_of(self.trees, Some(tip), &ids)? {
+                let path = brought.entry(id).or_insert(path).clone();
                 match self.look(&path)? {
                     None => drop(self.staged.insert(path.clone(), Some(page))),
                     Some(ours) => {

@@ -41,11 +41,7 @@ impl Hidden {
 
     /// Those whose pages can have a name with this end.
     pub(super) fn named(&self, tail: Tail) -> Vec<RecordId> {
-        let end = match tail {
-            Tail::Short(digits) => digits,
-            Tail::Full(id) => id.0.as_u128() as u32,
-        };
-        self.by_end.get(&end).into_iter().flatten().copied().filter(|id| tail.is_of(*id)).collect()
+        self.by_end.get(&tail.end()).into_iter().flatten().copied().filter(|id| tail.is_of(*id)).collect()
     }
 }
 

@@ -5,11 +5,12 @@
 //! | a page | one of the same or an earlier revision | what it had |
 //! | a page | one of a later revision | of each field the later value |
 //! | a page that a person changed there by hand | any | what it had |
+//! | a page of one key, recorded on a copy of the home at another time | one of a later revision | its fields, and the time and source of the trunk's |
 //! | what is no page | a page | what it had |
 //! | a state file | one of a later revision | that; but `erased` stays |
 //! | a torn state file | a whole one | the whole one |
 
-use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Revision};
+use crate::model::{Amendment, Change, FileImage, Intent, Op, RecordId, Request, Revision};
 use crate::page::{self, Current, PageKind, Parsed, Presence, Resolution, StateFile};
 
 /// What becomes of the trunk's file.
@@ -36,14 +37,17 @@ pub fn pages(path: &str, ours: &[u8], theirs: &[u8], base: Option<&[u8]>) -> Joi
     let (Some(our_page), Some(their_page)) = (page_of(ours), page_of(theirs)) else { return Joined::Ours };
     let is_changed_by_hand = base.is_some_and(|base| {
         let known = page_of(base);
-        ours != base && known.is_some_and(|known| known.revision == our_page.revision)
+        let is_same = |known: Parsed| known.revision == our_page.revision && known.created_at == our_page.created_at;
+        ours != base && known.is_some_and(is_same)
     });
     if is_changed_by_hand || our_page.id != their_page.id {
         return Joined::Ours;
     }
+    let is_twin = our_page.created_at != their_page.created_at;
     let Some(op) = amendment(path, their_page, theirs) else { return Joined::Ours };
     let current = Current { page: Some((path.to_owned(), ours.to_owned())), ..Current::default() };
     match page::resolve(&op, &current) {
+        Resolution::Apply if is_twin => with_fields_of(our_page, &op).map_or(Joined::Ours, Joined::Both),
         Resolution::Apply => Joined::Theirs,
         Resolution::Append(joined) => match *joined {
             Op::Amend(amendment) => {
@@ -53,6 +57,14 @@ pub fn pages(path: &str, ours: &[u8], theirs: &[u8], base: Option<&[u8]>) -> Joi
         },
         Resolution::Done | Resolution::Late | Resolution::Void | Resolution::Park(_) => Joined::Ours,
     }
+}
+
+/// The page `ours` with the fields of the amendment `op` of its record, which was recorded at another time.
+fn with_fields_of(ours: Parsed, op: &Op) -> Option<String> {
+    let Op::Amend(amendment) = op else { return None };
+    let amended = amendment.record.amended.as_ref()?;
+    let request = Request { record: amendment.record.record.clone(), ..ours.request? };
+    Some(page::amended_page(ours.id, ours.created_at, &request, amended))
 }
 
 /// The operation that brings the page `parsed`, which is at `path` and has these `bytes`; `None` if the record is as first recorded.

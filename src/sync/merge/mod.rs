@@ -8,6 +8,7 @@
 //!    nothing, the trunk's file is the record's.
 //! 4. A record that a state file hides is in no tree of the trunk from then on; its history keeps it.
 //! 5. Two records of one path: the first in the trunk keeps it, the other gets its full id in its name.
+//!    Two paths of one record, which copies of a home make that use one key: the first in the trunk is the record's.
 //! 6. Pages are never taken from lanes. They are rendered from the merged tree.
 //! 7. Lanes are from outside. Whatever cannot be a record's is left out and counted; the rest of its lane is merged.
 //!
@@ -18,6 +19,7 @@ mod hidden;
 mod join;
 mod pages;
 mod shape;
+mod twins;
 
 #[cfg(test)]
 mod tests;

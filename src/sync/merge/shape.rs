@@ -38,8 +38,16 @@ impl Tail {
         }
     }
 
+    /// The last 8 digits.
+    pub fn end(self) -> u32 {
+        match self {
+            Tail::Short(digits) => digits,
+            Tail::Full(id) => id.0.as_u128() as u32,
+        }
+    }
+
     /// The end of the name of the page `path`.
-    fn of(path: &str) -> Option<Tail> {
+    pub fn of(path: &str) -> Option<Tail> {
         let stem = split(up_to_id(path)?).1;
         let whole = stem.len().checked_sub(36).and_then(|at| stem.get(at..));
         if let Some(id) = whole.and_then(|whole| whole.parse().ok()) {

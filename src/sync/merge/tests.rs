@@ -365,3 +365,40 @@ proptest! {
         prop_assert_eq!(merge(&lab.repository, Some(at_once), &[Side { base: Some(sides[0].tip), ..sides[0] }], &OPTIONS).expect("it merges"), None);
     }
 }
+
+/// A page of the record `id`, recorded at `seconds` on a copy of its home.
+fn copy_of(id: RecordId, record: Record, seconds: i64) -> (String, String) {
+    let at = Timestamp::from_second(seconds).expect("a time");
+    let file = page::files(id, at, &Request::new(record), Level::Day).remove(0);
+    (file.path, file.text)
+}
+
+#[test]
+fn two_paths_of_one_record_are_one_file_and_later_revisions_reach_it() {
+    let lab = Lab::new();
+    let (path, text) = copy_of(id(7), failure("first", "d"), 10);
+    let (other_path, other_text) = copy_of(id(7), failure("second", "d"), 20);
+    assert_ne!(path, other_path);
+    let (one, other) = (lab.lane(1, &[(&path, &text)]), lab.lane(2, &[(&other_path, &other_text)]));
+    let at_once = lab.files(lab.merge(None, &[one, other]).commit);
+    assert_eq!(at_once.len(), 1);
+    assert_eq!(at_once, lab.files(lab.merge(None, &[other, one]).commit));
+    let trunk = lab.merge(None, &[one]).commit;
+    let trunk = lab.merge(Some(trunk), &[other]).commit;
+    assert_eq!(lab.files(trunk), BTreeMap::from([(path.clone(), text.clone())]), "the first in the trunk stays");
+    let later = revision(2, 9);
+    let at = |seconds| Timestamp::from_second(seconds).expect("a time");
+    let how = Amended { revision: later, fields: [("domain".to_owned(), later)].into() };
+    let amended = page::amended_page(id(7), at(20), &Request::new(failure("second", "e")), &how);
+    let other = lab.more(other, &[(&other_path, &amended)]);
+    let files = lab.files(lab.merge(Some(trunk), &[other]).commit);
+    let wanted = page::amended_page(id(7), at(10), &Request::new(failure("second", "e")), &how);
+    assert_eq!(files, BTreeMap::from([(path.clone(), wanted)]), "its content, at the first one's path and time");
+    // A page where no such record lies keeps none away.
+    let odd = lab.merge(None, &[lab.lane(4, &[("memory/successes/2026/01/01/odd-00000007.md", &text)])]).commit;
+    assert!(lab.files(lab.merge(Some(odd), &[one]).commit).contains_key(&path));
+    // A record whose name ends alike is another one.
+    let (twin, of_twin) = copy_of(id(7 + (1 << 64)), failure("third", "d"), 30);
+    let files = lab.files(lab.merge(Some(trunk), &[lab.lane(3, &[(&twin, &of_twin)])]).commit);
+    assert_eq!(files, BTreeMap::from([(path, text), (twin, of_twin)]));
+}
