@@ -4,9 +4,11 @@
 //!    that the parts of an answer fit together.
 //! 2. Homes differ in age. A table that is missing is empty, and a column that is missing is NULL, also in a condition.
 //! 3. Values are data: no type is trusted ([`Value`]).
+//! 4. A row of a record that another home recorded says so, in a column that the framework does not have ([`FROM`]).
 //!
 //! Records without a row are not here: those that only the journal has yet, and those that were retracted.
 
+mod from;
 mod select;
 mod tables;
 mod value;
@@ -17,6 +19,7 @@ use std::time::Duration;
 
 use rusqlite::InterruptHandle;
 
+pub use from::FROM;
 pub use select::{Is, Select};
 pub use tables::{
     ALERTS, ASSUMPTIONS, CEO_REVIEWS, DECISIONS, EXPERIMENTS, HEURISTICS, INVARIANTS, LEARNINGS, METRICS, PLANS,

@@ -150,7 +150,9 @@ impl Tables {
         let connection = self.index.connection();
         let read =
             || connection.prepare(&sql)?.query_map(params_from_iter(values), one)?.collect::<Result<Vec<_>, _>>();
-        read().map_err(self.index.error("read the framework's tables"))
+        let mut rows = read().map_err(self.index.error("read the framework's tables"))?;
+        self.add_homes(table, &mut rows)?;
+        Ok(rows)
     }
 
     /// How many rows `select` describes.

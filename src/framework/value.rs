@@ -76,7 +76,7 @@ impl Value {
     }
 }
 
-/// A row: its columns in the order of the table's definition.
+/// A row: its columns in the order of the table's definition, and where it came from, if that is another home.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub(super) Vec<(&'static str, Value)>);
 

@@ -431,6 +431,58 @@ fn nothing_of_what_another_program_pushes_as_a_lane_lands() {
 }
 
 #[test]
+fn the_frameworks_reader_names_the_home_of_what_another_home_recorded() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let theirs = one.record_each("needle");
+    let _ = one.cmd(["record", "heuristic", "--domain", "ci", "--rule", "Look for the needle"]).ok();
+    sync(&one);
+    let _ = other.record_each("own thing");
+    let alone: Vec<Value> = asked(&other, &["--recent", "9"]).as_array().expect("a list").clone();
+    sync(&other);
+    let home = one.id();
+    let named = format!("from home {}", &home[home.len() - 8..]);
+    for flags in [&["--recent", "9"][..], &["--tags", "a"], &["--experiments"]] {
+        let rows = asked(&other, flags);
+        for row in rows.as_array().expect("a list") {
+            let is_theirs = row["title"].as_str().or(row["name"].as_str()).expect("it has one").contains("needle");
+            assert_eq!(row.get("from"), is_theirs.then_some(&home.clone().into()), "{flags:?}: {row}");
+        }
+        assert!(rows.as_array().is_some_and(|rows| rows.iter().any(|row| row.get("from").is_some())), "{rows}");
+    }
+    for list in ["learnings", "heuristics"] {
+        let found = asked(&other, &["--domain", "ci"]);
+        let rows = found[list].as_array().expect("a list");
+        assert!(rows.iter().any(|row| row["from"] == home), "{found}");
+    }
+    let rows = asked(&other, &["--recent", "9"]);
+    assert!(alone.iter().all(|row| rows.as_array().is_some_and(|rows| rows.contains(row))), "own rows are as before");
+    let text = |flags: &[&str]| other.cmd(["query"].iter().chain(flags)).ok().stdout;
+    let csv = text(&["--recent", "9", "--format", "csv"]);
+    let cells = |line: &str| line.trim_end().split(',').next_back().unwrap_or_default().to_owned();
+    assert_eq!(cells(csv.lines().next().expect("a head")), "from", "{csv}");
+    assert_eq!(csv.matches(&format!(",{home}")).count(), 3, "{csv}");
+    for flags in [
+        &["--context", "--depth", "deep"][..],
+        &["--context", "--domain", "ci", "--tags", "a"],
+        &["--context", "--task", "needle failure"],
+    ] {
+        let context = text(flags);
+        for line in context.lines().filter(|line| line.starts_with("- **")) {
+            assert_eq!(line.contains(&named), line.contains("needle"), "{flags:?}: {line}");
+        }
+        assert!(context.contains(&named), "{flags:?}: {context}");
+    }
+    let context = text(&["--context"]);
+    assert!(theirs.len() == 5 && context.matches(&named).count() >= 5, "{context}");
+}
+
+fn asked(home: &TestHome, flags: &[&str]) -> Value {
+    let answer = home.cmd(["query"].iter().chain(flags)).args(["--format", "json"]).ok().stdout;
+    serde_json::from_str(&answer).expect("JSON")
+}
+
+#[test]
 fn a_projects_own_remote_keeps_its_branches() {
     let remote = Remote::new();
     let seed = remote.folder.path().join("seed");

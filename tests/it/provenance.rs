@@ -126,7 +126,7 @@ fn an_index_of_an_older_program_takes_it_all_the_same() {
     let (home, deep) = home_and_project();
     let before = home.record("failure", "before");
     let index = home.index();
-    index.execute_batch("DROP INDEX records_resolves").expect("it was there");
+    index.execute_batch("DROP INDEX records_resolves; DROP INDEX records_of_others").expect("it was there");
     for name in ["project", "origin", "session", "agent", "host", "cwd", "revision", "amended", "resolves", "home"] {
         index.execute_batch(&format!("ALTER TABLE records DROP COLUMN {name}")).expect("it was there");
     }

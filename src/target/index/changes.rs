@@ -362,7 +362,7 @@ mod tests {
                 "DROP TRIGGER changes_insert; DROP TRIGGER changes_update; DROP TRIGGER changes_delete;
                  DROP TABLE changes; DELETE FROM indelible WHERE name = 'index';
                  DROP INDEX records_resolves; ALTER TABLE records DROP COLUMN resolves;
-                 ALTER TABLE records DROP COLUMN home;
+                 DROP INDEX records_of_others; ALTER TABLE records DROP COLUMN home;
                  UPDATE indelible SET value = 2 WHERE name = 'migration';",
             )
             .expect("it becomes older");

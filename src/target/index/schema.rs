@@ -72,7 +72,7 @@ CREATE TABLE IF NOT EXISTS indelible (name TEXT PRIMARY KEY, value) WITHOUT ROWI
 
 /// Additions to the tables since the first version of the schema, in order; the database counts those that it has. A
 /// program that does not know one still works beside it: no migration removes anything.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     // A record's provenance.
     "ALTER TABLE records ADD COLUMN project TEXT;
      ALTER TABLE records ADD COLUMN origin TEXT;
@@ -128,6 +128,8 @@ const MIGRATIONS: [&str; 7] = [
     "CREATE INDEX IF NOT EXISTS records_resolves ON records (resolves) WHERE resolves IS NOT NULL;",
     // The other home that recorded it.
     "ALTER TABLE records ADD COLUMN home TEXT;",
+    // By the row, for readers of the framework's tables. This home's own records are not in it.
+    "CREATE INDEX IF NOT EXISTS records_of_others ON records (kind, row_id) WHERE home IS NOT NULL;",
 ];
 
 /// Migrates the tables to this program's version, within a transaction that holds the write lock.

@@ -3,7 +3,8 @@
 //! Golden rules come first, then what is relevant to domain, tags and task, then what is recent, then experiments and
 //! questions that are open. The whole of it keeps to `--max-tokens`.
 
-use indelible::framework::{Is, PLANS, POSTMORTEMS, Row, Select};
+use indelible::framework::{FROM, Is, PLANS, POSTMORTEMS, Row, Select};
+use indelible::model::OtherHome;
 use jiff::tz::TimeZone;
 
 use super::args::Depth;
@@ -142,11 +143,12 @@ impl Reader<'_> {
         let heuristics = heuristics.iter().map(|row| {
             let (rule, domain, confidence) = (show(row, "rule"), show(row, "domain"), row.number("confidence"));
             let explanation = optional(row, "explanation", "", 100);
-            format!("- **{rule}** (domain: {domain}, confidence: {confidence:.2})\n{explanation}\n")
+            format!("- **{rule}** (domain: {domain}, confidence: {confidence:.2}{})\n{explanation}\n", from(row))
         });
         let learnings = learnings.iter().map(|row| {
             let (title, kind, domain) = (show(row, "title"), show(row, "type"), show(row, "domain"));
-            format!("- **{title}** ({kind}, domain: {domain})\n{}\n", optional(row, "summary", "", 100))
+            let (from, summary) = (from(row), optional(row, "summary", "", 100));
+            format!("- **{title}** ({kind}, domain: {domain}{from})\n{summary}\n")
         });
         document.add_some(2, "## Recent Heuristics (all domains)\n\n", heuristics.collect());
         document.add_some(2, "## Recent Learnings (all domains)\n\n", learnings.collect());
@@ -198,7 +200,7 @@ impl Reader<'_> {
         let experiments = self.experiments()?;
         let experiments = experiments.iter().map(|row| {
             let hypothesis = row.text("hypothesis").map(|it| format!("  Hypothesis: {it}\n\n")).unwrap_or_default();
-            format!("- **{}** ({} cycles)\n{hypothesis}", show(row, "name"), show(row, "cycles_run"))
+            format!("- **{}** ({} cycles{})\n{hypothesis}", show(row, "name"), show(row, "cycles_run"), from(row))
         });
         document.add_some(1, "\n# Active Experiments\n\n", experiments.collect());
         let reviews = self.reviews()?;
@@ -220,7 +222,8 @@ impl Reader<'_> {
         let entry = |row: &Row| {
             let (share, shared) = (task.share(row, &columns) * 100.0, task.shared(row, &columns).join(", "));
             let lesson = optional(row, "summary", "Lesson: ", 100);
-            format!("- **[{share:.0}% match] {}**\n  Matching keywords: {shared}\n{lesson}\n", show(row, "title"))
+            let (title, from) = (show(row, "title"), from(row));
+            format!("- **[{share:.0}% match{from}] {title}**\n  Matching keywords: {shared}\n{lesson}\n")
         };
         Ok(similar.map(entry).collect())
     }
@@ -245,6 +248,11 @@ fn show(row: &Row, column: &str) -> String {
     plain(row.get(column))
 }
 
+/// Which home the row came from, after a comma, if that is another one.
+fn from(row: &Row) -> String {
+    row.text(FROM).map(|home| format!(", {}", OtherHome(home.parse().ok()).says())).unwrap_or_default()
+}
+
 /// The first `chars_max` characters of `text`, and dots if there are more.
 fn short(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
@@ -265,23 +273,27 @@ fn percent(row: &Row, column: &str) -> String {
 fn heuristic_entry(row: &Row) -> String {
     let (confidence, validated) = (row.number("confidence"), show(row, "times_validated"));
     let rule = show(row, "rule");
-    format!("- **{rule}** (confidence: {confidence:.2}, validated: {validated}x)\n  {}\n\n", show(row, "explanation"))
+    let (from, explanation) = (from(row), show(row, "explanation"));
+    format!("- **{rule}** (confidence: {confidence:.2}, validated: {validated}x{from})\n  {explanation}\n\n")
 }
 
 fn learning_entry(row: &Row) -> String {
     let summary = optional(row, "summary", "", usize::MAX);
-    format!("- **{}** ({})\n{summary}  Tags: {}\n\n", show(row, "title"), show(row, "type"), show(row, "tags"))
+    let (title, kind, tags, from) = (show(row, "title"), show(row, "type"), show(row, "tags"), from(row));
+    format!("- **{title}** ({kind}{from})\n{summary}  Tags: {tags}\n\n")
 }
 
 fn tagged_entry(row: &Row) -> String {
     let (title, kind, domain) = (show(row, "title"), show(row, "type"), show(row, "domain"));
     let summary = optional(row, "summary", "", usize::MAX);
-    format!("- **{title}** ({kind}, domain: {domain})\n{summary}  Tags: {}\n\n", show(row, "tags"))
+    let (tags, from) = (show(row, "tags"), from(row));
+    format!("- **{title}** ({kind}, domain: {domain}{from})\n{summary}  Tags: {tags}\n\n")
 }
 
 fn recent_entry(row: &Row) -> String {
     let summary = row.text("summary").map(|it| format!("  {it}\n\n")).unwrap_or_default();
-    format!("- **{}** ({}, {})\n{summary}", show(row, "title"), show(row, "type"), show(row, "created_at"))
+    let (title, kind, at, from) = (show(row, "title"), show(row, "type"), show(row, "created_at"), from(row));
+    format!("- **{title}** ({kind}, {at}{from})\n{summary}")
 }
 
 fn decision_entry(row: &Row) -> String {

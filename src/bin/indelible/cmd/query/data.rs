@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use indelible::framework::{Row, Value};
+use indelible::framework::{FROM, Row, Value};
 use indelible::model::text::is_hidden;
 
 use super::args::Format;
@@ -104,16 +104,25 @@ impl Data {
         out.push(close);
     }
 
-    /// A list of maps as CSV, with the names of the first one; anything else as source code.
+    /// A list of maps as CSV, with the names of the first one, and with [`FROM`] if one of them has it; anything else as source code.
     fn as_csv(&self) -> String {
         let Data::List(items) = self else { return self.as_source() };
         let Some(Data::Map(first)) = items.first() else { return self.as_source() };
-        let names: Vec<String> = first.iter().map(|(name, _)| name.clone().unwrap_or_default()).collect();
+        let mut names: Vec<String> = first.iter().map(|(name, _)| name.clone().unwrap_or_default()).collect();
+        let has_from = |item: &Data| matches!(item, Data::Map(entries) if entries.iter().any(is_from));
+        let have_from = items.iter().any(has_from);
+        if have_from && !has_from(&items[0]) {
+            names.push(FROM.to_owned());
+        }
         let mut out = csv_line(&names);
         for item in items {
             let Data::Map(entries) = item else { continue };
             let cell = |value: &Data| if *value == Data::Value(Value::Null) { String::new() } else { value.as_text() };
-            out.push_str(&csv_line(&entries.iter().map(|(_, value)| cell(value)).collect::<Vec<_>>()));
+            let mut cells: Vec<String> = entries.iter().map(|(_, value)| cell(value)).collect();
+            if have_from && !has_from(item) {
+                cells.push(String::new());
+            }
+            out.push_str(&csv_line(&cells));
         }
         out
     }
@@ -130,6 +139,11 @@ impl Data {
             }
         }
     }
+}
+
+/// Whether this column says which other home a row came from.
+fn is_from((name, _): &(Option<String>, Data)) -> bool {
+    name.as_deref() == Some(FROM)
 }
 
 impl From<&Row> for Data {
