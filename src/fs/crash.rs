@@ -84,6 +84,10 @@ points! {
     TrunkBeforePush,
     /// Git has pushed the trunk, and nothing is noted.
     TrunkAfterPush,
+    /// Lanes that the trunk has are about to be deleted on the remote.
+    FoldBeforePush,
+    /// Git has deleted some of the lanes that can go, the others are there, and nothing is noted.
+    FoldHalfDone,
     /// `sync.git` is made again without what was erased, and about to be put in the old one's place.
     SyncBeforePack,
     /// What other homes recorded is about to be written to the journal.

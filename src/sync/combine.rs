@@ -208,6 +208,9 @@ impl Session<'_> {
                     done.unmerged = 0;
                     self.forget_kept(&plan.kept)?;
                     self.import(done)?;
+                    // All of them are merged now, as they are without what is erased.
+                    let lanes = plan.lanes;
+                    self.fold(&Remote { lanes: lanes.clone(), ..remote }, &lanes, done)?;
                     return self.settle();
                 }
                 Answer::Raced => {}
@@ -404,7 +407,14 @@ impl Session<'_> {
         self.store.change(|state| state.lanes = noted)?;
         let own = Some(self.store.state().lane);
         let foldable = fold::foldable(&self.store.repository()?, (&remote.lanes, merged), &seen, own, now)?;
-        for lanes in foldable.chunks(FOLDED_AT_ONCE) {
+        let (mut left, mut at_once) = (foldable.as_slice(), FOLDED_AT_ONCE);
+        if crash::wanted(Point::FoldHalfDone) {
+            at_once = foldable.len().div_ceil(2).clamp(1, FOLDED_AT_ONCE);
+        }
+        while !left.is_empty() {
+            let lanes;
+            (lanes, left) = left.split_at(at_once.min(left.len()));
+            crash::at(Point::FoldBeforePush)?;
             self.fold_some(remote, lanes, done)?;
         }
         Ok(())
@@ -422,6 +432,7 @@ impl Session<'_> {
             args.extend(names(lane).map(|name| format!(":{name}")));
         }
         let output = self.run(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+        crash::at(Point::FoldHalfDone)?;
         let text = output.text();
         for (lane, _) in lanes {
             let is_gone = |name: &String| answer_of(&text, name, &output.stderr, output.success) == Answer::Taken;

@@ -22,7 +22,7 @@ use crate::random;
 use super::merge::FILE_BYTES_MAX;
 use super::purge::{Looks, Rewriter, erased_in};
 use super::push::Asked;
-use super::remote::{Refs, TRUNKS};
+use super::remote::TRUNKS;
 use super::store::{ACKED, LANE, LANES, TRUNK};
 use super::tree::{self, Trees};
 use super::{Class, Error, Session};
@@ -133,14 +133,17 @@ impl Session<'_> {
         if self.store.state().pushed.is_none() || asked.refill {
             return Ok(());
         }
-        let has_trunk = |refs: &Refs| {
-            let own = if self.store.target(TRUNK)?.is_some() { &TRUNKS[..] } else { &TRUNKS[1..] };
-            let named = self.options.trunk.as_deref();
-            Ok::<_, Error>(own.iter().copied().chain(named).any(|name| refs.all.contains_key(name)))
-        };
         let refs = self.list()?;
-        if refs.lanes > 0 || has_trunk(&refs)? {
+        let [branch, hidden] = TRUNKS;
+        let known = [Some(hidden), self.options.trunk.as_deref()];
+        if refs.lanes > 0 || known.into_iter().flatten().any(|name| refs.all.contains_key(name)) {
             return Ok(());
+        }
+        // A home that only pushes has not seen the trunk that its lane was folded into; a branch can be a project's.
+        match refs.all.get(branch) {
+            Some(_) if self.store.target(TRUNK)?.is_some() => return Ok(()),
+            Some(tip) if self.is_trunk(branch, *tip)? => return Ok(()),
+            _ => {}
         }
         let what = "nothing of what was pushed is on the remote any more: it was emptied or recreated";
         Err(Error::new(Class::Config, format!("{what}; `indelible sync --refill` pushes all of it again")))

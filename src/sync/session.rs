@@ -1,7 +1,10 @@
 //! One sync: the store, the git program set up for the remote, and how far it may go.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+use git2::{ConfigLevel, Repository};
 
 use crate::home::Home;
 use crate::target::history::History;
@@ -78,6 +81,9 @@ impl<'h> Session<'h> {
         git = git.setting("credential.interactive", "false");
         let remote = &self.options.remote;
         git = git.setting(&format!("remote.{REMOTE}.url"), remote);
+        if let Some(command) = self.receive_pack()? {
+            git = git.setting(&format!("remote.{REMOTE}.receivepack"), &command);
+        }
         if !url::may_be_ssh(remote) {
             return Ok(git);
         }
@@ -86,6 +92,32 @@ impl<'h> Session<'h> {
             ssh = Some(found.text().trim().to_owned()).filter(|command| found.success && !command.is_empty());
         }
         Ok(git.quiet_ssh(ssh.as_deref()))
+    }
+
+    /// The command that takes a push into a folder, if the remote is one. Git starts it with the user's own configuration, whose
+    /// `core.hooksPath` would run the user's hooks as the remote's: it gets the path of the remote's own.
+    fn receive_pack(&self) -> Result<Option<String>, Error> {
+        let remote = &self.options.remote;
+        if !url::is_folder(remote) {
+            return Ok(None);
+        }
+        // By an address that the user's git replaces, it is another place.
+        let there = self.git.run(&["ls-remote", "--get-url", remote], &self.limits())?.text();
+        if there.trim_end() != remote {
+            return Ok(None);
+        }
+        let Ok(repository) = Repository::open(remote.strip_prefix("file://").unwrap_or(remote)) else {
+            return Ok(None);
+        };
+        let own = repository.config().and_then(|config| config.open_level(ConfigLevel::Local));
+        let own = own.and_then(|config| config.get_string("core.hookspath")).ok();
+        let hooks = match own {
+            Some(path) => path,
+            None => repository.path().join("hooks").to_str().map(str::to_owned).unwrap_or_default(),
+        };
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let program = self.options.git.as_deref().and_then(Path::to_str).unwrap_or("git");
+        Ok(Some(format!("{} -c {} receive-pack", quoted(program), quoted(&format!("core.hooksPath={hooks}")))))
     }
 
     /// What the configuration of a guest home's project says about reaching remotes. It is read, and never written.

@@ -67,7 +67,7 @@ enum Scenario {
     /// `flush` with a search database that is garbage.
     GarbledSearch,
     /// `adopt` and `release` of another user's home, operations that change a record, and syncing, which have tests of their own,
-    /// in `adopt.rs`, `changes.rs`, `erase.rs` and `lanes.rs`.
+    /// in `adopt.rs`, `changes.rs`, `erase.rs`, `hosts.rs`, `lanes.rs` and `red_team.rs`.
     Elsewhere,
 }
 
@@ -192,6 +192,8 @@ const TABLE: &[Row] = &[
     row(Point::KnownHalfAppended,   &[FLUSH, Scenario::Worker],              Acknowledged, WholeOnce),
     row(Point::TrunkBeforePush,     &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::TrunkAfterPush,      &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::FoldBeforePush,      &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::FoldHalfDone,        &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::SyncBeforePack,      &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ImportBeforeAppend,  &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ImportBeforeMark,    &[Elsewhere],                            Acknowledged, WholeOnce),

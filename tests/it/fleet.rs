@@ -17,7 +17,7 @@ use crate::trunk::listed;
 const HOMES: usize = 8;
 
 /// The steps of a sync, and of what it brings about.
-const POINTS: [Point; 12] = [
+const POINTS: [Point; 14] = [
     Point::SyncBeforeTip,
     Point::SyncAfterTip,
     Point::SyncAfterPush,
@@ -25,6 +25,8 @@ const POINTS: [Point; 12] = [
     Point::SyncBeforePack,
     Point::TrunkBeforePush,
     Point::TrunkAfterPush,
+    Point::FoldBeforePush,
+    Point::FoldHalfDone,
     Point::ImportBeforeAppend,
     Point::ImportBeforeMark,
     Point::CommitBeforeBranch,

@@ -68,6 +68,8 @@ mod reading;
 mod reading_terminal;
 mod rebuild;
 #[cfg(target_os = "linux")]
+mod red_team;
+#[cfg(target_os = "linux")]
 mod remote;
 #[cfg(target_os = "linux")]
 mod restored;
