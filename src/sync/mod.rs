@@ -112,6 +112,8 @@ pub struct Options {
     pub import: import::Options,
     /// Whether a remote that everybody can read is accepted.
     pub public: bool,
+    /// Whether git signs the commits of the lane with the user's key.
+    pub sign: bool,
     /// How long one call of git may take.
     pub timeout: Duration,
     /// From what age on unpushed records need a person's attention.
@@ -134,6 +136,7 @@ impl Default for Options {
             merge: true,
             import: import::Options::default(),
             public: false,
+            sign: false,
             timeout: Duration::from_secs(60),
             alert: Duration::from_secs(24 * 3600),
             history: HistoryOptions::default(),

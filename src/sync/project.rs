@@ -2,7 +2,8 @@
 //!
 //! A commit of a lane is a pure function of its parent and of the pages in it: its date is that of its newest record, its author is
 //! fixed, its message counts. So the commit that a killed process had begun is made again with the same id, and no record is
-//! introduced twice.
+//! introduced twice. With `sync.sign` git signs it then. An SSH key of the usual kinds signs the same bytes alike; OpenPGP says when it
+//! signed, so a commit that was signed and not yet noted is made again under another id. It was not pushed then, either.
 //!
 //! Only a record's own page goes into a lane, and the state file of one that was retracted, restored or erased; of an experiment
 //! the page alone, since its log and its outcome are made from it. A file counts as such a page by its content, so a
@@ -274,7 +275,33 @@ impl Session<'_> {
     /// Makes the commit that brings `pages` to the lane, after the commit `parent`.
     pub(super) fn commit(&self, parent: Option<Oid>, pages: &[Candidate], closed: bool) -> Result<Oid, Error> {
         let (home, lane) = (self.home.id(), self.store.state().lane);
-        self.store.write_objects(|repository| commit_of(repository, parent, pages, Names { home, lane, closed }))
+        let names = Names { home, lane, closed };
+        let commit = self.store.write_objects(|repository| commit_of(repository, parent, pages, names))?;
+        if self.options.sign { self.signed(commit) } else { Ok(commit) }
+    }
+
+    /// The commit `commit` with the signature that the user's git makes of it.
+    ///
+    /// # Errors
+    /// [`Class::Person`] if git cannot sign: nothing is pushed then.
+    fn signed(&self, commit: Oid) -> Result<Oid, Error> {
+        let repository = self.store.repository()?;
+        let commit = repository.find_commit(commit)?;
+        let mut args = vec!["commit-tree".to_owned(), "-S".to_owned(), commit.tree_id().to_string()];
+        args.extend(commit.parent_ids().flat_map(|parent| ["-p".to_owned(), parent.to_string()]));
+        args.extend(["-F", "-"].map(str::to_owned));
+        let mut git = self.git.clone().setting("i18n.commitEncoding", "UTF-8");
+        for who in ["AUTHOR", "COMMITTER"] {
+            git = git.variable(&format!("GIT_{who}_NAME"), AUTHOR.0).variable(&format!("GIT_{who}_EMAIL"), AUTHOR.1);
+            git = git.variable(&format!("GIT_{who}_DATE"), format!("@{} +0000", commit.time().seconds()));
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let output = git.run_with_input(&args, Some(commit.message_bytes()), &self.limits())?;
+        let id = Oid::from_str(output.text().trim()).ok().filter(|_| output.success);
+        id.ok_or_else(|| {
+            let what = "the lane's commit could not be signed, as `sync.sign` asks for, and nothing was pushed";
+            Error::new(Class::Person, format!("{what}: {}", output.stderr))
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::clock::Shim;
 use crate::hosts::{Remote, TRUNK, assert_same, home_of, sync};
-use crate::support::{Receipt, TestHome, in_parallel, write_program};
+use crate::support::{Cmd, Receipt, TestHome, in_parallel, write_program};
 use crate::trunk::listed;
 
 fn pages(receipts: &[Receipt]) -> Vec<String> {
@@ -233,4 +233,51 @@ fn a_folder_as_a_remote_runs_its_own_hooks_and_none_of_the_users() {
         assert!(ran.contains("pre-receive") && ran.contains("post-receive"), "{ran}");
         remote.assert_has(&pages(&receipts));
     }
+}
+
+/// The lane's commits have the signature of the user's key, and without that nothing is pushed.
+#[test]
+fn a_lane_is_signed_with_the_users_key_or_not_pushed() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let key = one.user().join("key");
+    let made = Cmd::new("ssh-keygen", one.user()).args(["-q", "-t", "ed25519", "-N", "", "-f"]).args([&key]);
+    if made.into_command().status().is_err() {
+        return;
+    }
+    let signers = remote.path().with_extension("signers");
+    let public = std::fs::read_to_string(key.with_extension("pub")).expect("it was made");
+    std::fs::write(&signers, format!("indelible@localhost {public}")).expect("it can be written");
+    let with_key = |key: &Path| {
+        let text = format!("[gpg]\n\tformat = ssh\n[user]\n\tsigningKey = {}\n", key.display());
+        std::fs::write(one.user().join(".gitconfig"), text).expect("it can be written");
+    };
+    let _ = one.cmd(["config", "set", "sync.sign", "true"]).ok();
+    let mut receipts = vec![one.record("failure", "first")];
+    with_key(&one.user().join("no-such-key"));
+    let refused = one.cmd(["drain", "--json"]).run().exits(77).json();
+    let why = refused["error"].as_str().expect("it says why");
+    assert!(refused["class"] == "person" && why.contains("sync.sign") && why.contains("no-such-key"), "{refused}");
+    assert_eq!(remote.lanes(), Vec::<String>::new());
+    with_key(&key);
+    let _ = one.cmd(["drain"]).env("INDELIBLE_CRASH_AT", Point::SyncBeforeTip.name()).run().aborted();
+    let _ = one.cmd(["drain"]).ok();
+    receipts.push(one.record("success", "second"));
+    let _ = one.cmd(["drain", "--close"]).ok();
+    let lane = remote.lanes().remove(0);
+    let commits = remote.git(["rev-list", &lane]).ok().stdout;
+    assert!(commits.lines().count() >= 2, "{commits}");
+    let setting = format!("gpg.ssh.allowedSignersFile={}", signers.display());
+    for commit in commits.lines() {
+        let _ = remote.git(["-c", "gpg.format=ssh", "-c", &setting, "verify-commit", commit]).ok();
+    }
+    // One kind of key makes one signature of the same bytes.
+    let all = Cmd::new("git", one.user()).args(["--git-dir"]).args([one.private().join("sync.git")]);
+    let all = all.args(["cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"]).ok().stdout;
+    let made = all.lines().filter(|line| *line == "commit").count();
+    assert!(made <= 2 * commits.lines().count(), "each with and without its signature: {made}");
+    sync(&other);
+    sync(&one);
+    remote.assert_has(&pages(&receipts));
+    assert_same(&[&one, &other]);
 }

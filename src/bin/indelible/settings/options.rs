@@ -91,6 +91,7 @@ impl Settings {
             },
             trunk: Some(self.sync.trunk.clone()).filter(|trunk| trunk != AUTO),
             public: self.sync.public,
+            sign: self.sync.sign,
             timeout: seconds(self.sync.timeout_s),
             alert: seconds(self.sync.alert_s),
             history: self.history(),

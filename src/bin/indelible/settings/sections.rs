@@ -60,6 +60,8 @@ pub struct SyncSettings {
     /// Among whose records a key names one.
     pub keys: Keys,
     pub public: bool,
+    /// Whether git signs the commits of the lane with the user's key.
+    pub sign: bool,
     #[serde(deserialize_with = "within::<_, _, 1, MAX>")]
     pub timeout_s: u64,
     pub alert_s: u64,
@@ -307,6 +309,7 @@ impl Default for SyncSettings {
             import_since: String::new(),
             keys: Keys::Home,
             public: false,
+            sign: false,
             timeout_s: 60,
             alert_s: 24 * 3600,
         }
