@@ -13,6 +13,9 @@
 mod corpus;
 mod curve;
 mod homes;
+#[path = "../../tests/it/support/http.rs"]
+#[allow(dead_code, reason = "tests have the server refuse and hang")]
+mod http;
 mod lab;
 mod machine;
 mod peers;

@@ -57,7 +57,7 @@ impl Goal {
     }
 }
 
-const GOALS: [Goal; 52] = [
+const GOALS: [Goal; 57] = [
     goal("`record` / full floor", &["record / full floor"], AtMost(1.2), "").missed_for(
         "most of what is left above the floor is SQLite, which opens the index and reads its schema, where the \
          floor inserts into a table of its own (decisions 0009, 0010)",
@@ -201,6 +201,11 @@ const GOALS: [Goal; 52] = [
     goal("`mcp`: first answer, p50", &["mcp, first answer p50, ms"], AtMost(5.0), " ms"),
     goal("its memory then", &["mcp, memory"], AtMost(8.0), " MiB"),
     goal("its memory after a search", &["mcp, memory after a search"], AtMost(8.0), " MiB"),
+    goal("lanes of hosts at once, there at the first attempt", &["hosts at once, lanes at the first attempt, in 100"], Exactly(100.0), " %"),
+    goal("a container's `drain` over HTTP, requests", &["container's drain, requests"], AtMost(3.0), ""),
+    goal("the same, sent and received, into 100,000 records", &["container's drain, kB"], AtMost(15.0), " kB"),
+    goal("references that are left beside the trunk of folded lanes", &["lanes folded, references left"], Exactly(1.0), ""),
+    goal("`record` with a remote out of reach / without", &["record with a remote out of reach / without"], AtMost(1.05), ""),
 ];
 
 /// Why a question may take longer than it should.

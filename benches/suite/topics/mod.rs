@@ -7,6 +7,7 @@ mod agents;
 mod anatomy;
 mod batch;
 mod drain;
+mod fleet;
 mod goals;
 mod growth;
 mod index;
@@ -27,7 +28,7 @@ pub struct Topic {
 }
 
 /// All topics, in the order of the document. The last is read off the others.
-pub const ALL: [Topic; 13] = [
+pub const ALL: [Topic; 14] = [
     Topic { name: "record", title: "One record", run: record::run },
     Topic { name: "provenance", title: "What provenance costs", run: provenance::run },
     Topic { name: "anatomy", title: "Where a recorder's time goes", run: anatomy::run },
@@ -40,5 +41,6 @@ pub const ALL: [Topic; 13] = [
     Topic { name: "search", title: "Search", run: search::run },
     Topic { name: "reading", title: "Reading", run: reading::run },
     Topic { name: "agents", title: "What an agent waits for", run: agents::run },
+    Topic { name: "fleet", title: "Many hosts", run: fleet::run },
     Topic { name: "goals", title: "Goals", run: goals::run },
 ];
