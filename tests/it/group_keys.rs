@@ -76,14 +76,25 @@ fn the_first_record_of_a_key_in_the_trunk_is_that_of_every_home() {
 fn of_keys_that_come_with_one_merge_the_smallest_id_stays_whoever_merges() {
     let remote = Remote::new();
     let (one, other, third) = (of_group(&remote), of_group(&remote), of_group(&remote));
-    let answers = [keyed(&one, "of one"), keyed(&other, "of the other")];
+    let mut kept = BTreeSet::new();
+    for key in 0..6 {
+        let record = |home: &TestHome| {
+            let key = format!("job {key}");
+            id(&home.cmd(["record", "failure", "--json", "--key", &key, "--title", "t", "--domain", "ci"]).ok().json())
+        };
+        kept.extend([record(&one), record(&other)].into_iter().min());
+    }
     let _ = one.cmd(["drain", "--close"]).ok();
     let _ = other.cmd(["drain"]).ok();
     for home in [&third, &other, &one, &third, &other, &one] {
         sync(home);
     }
-    let first = answers.iter().min_by_key(|answer| id(answer)).expect("there are two");
-    assert_one(&remote, &[&one, &other, &third], first);
+    for home in [&one, &other, &third] {
+        assert_eq!(listed(home).into_keys().collect::<BTreeSet<_>>(), kept);
+        home.assert_settled();
+    }
+    assert_same(&[&one, &other, &third]);
+    assert_eq!(remote.trunk_names().iter().filter(|path| path.contains("failures/")).count(), kept.len());
 }
 
 #[test]
