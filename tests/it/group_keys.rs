@@ -73,7 +73,7 @@ fn the_first_record_of_a_key_in_the_trunk_is_that_of_every_home() {
 }
 
 #[test]
-fn of_keys_that_come_with_one_merge_the_smallest_id_stays_whoever_merges() {
+fn of_keys_that_come_with_one_merge_the_smallest_id_stays_whichever_home_merges() {
     let remote = Remote::new();
     let (one, other, third) = (of_group(&remote), of_group(&remote), of_group(&remote));
     let mut kept = BTreeSet::new();

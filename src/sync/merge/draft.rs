@@ -233,7 +233,7 @@ impl<'t> Draft<'t> {
         }
         for path in beside {
             let Some(ours) = self.look(&path)?.filter(|ours| ours.is_plain) else { continue };
-            // What lies where no such record does is nobody's first.
+            // A page that lies where no record of this kind could is not counted.
             let parsed = join::page_of(&self.bytes(ours.id)?).filter(|parsed| parsed.id == id);
             let request = parsed.and_then(|parsed| parsed.request);
             if request.is_some_and(|request| page::is_path_of(id, &request.record, &path)) {
