@@ -542,6 +542,29 @@ fn a_new_home_imports_what_a_remote_has_and_fetching_alone_changes_nothing_there
 }
 
 #[test]
+fn a_new_home_imports_from_the_remote_that_a_variable_names_and_is_made_without_it_too() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    let _ = one.record_each("theirs");
+    sync(&one);
+    let trunk = remote.refs()[TRUNK].clone();
+    let (folder, other) = (tempfile::tempdir().expect("a folder"), TestHome::new());
+    let make = |name: &str, url: &str| {
+        let dir = folder.path().join(name);
+        other.cmd(["init", "--json", dir.to_str().expect("UTF-8")]).env("INDELIBLE_REMOTE", url)
+    };
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    assert_eq!(make("new", &url).ok().json()["imported"], 5);
+    assert!(make("new", &url).ok().json()["imported"].is_null(), "it is not new");
+    assert_eq!(remote.refs()[TRUNK], trunk, "nothing is pushed");
+    let none = make("none", &url).env("INDELIBLE_SYNC_IMPORT", "none").ok().json();
+    assert!(none["imported"].is_null(), "{none}");
+    let offline = make("offline", "/nowhere/x.git").ok();
+    assert!(offline.stderr.contains("not imported") && offline.stderr.contains("indelible sync"), "{offline}");
+    assert!(folder.path().join("offline/.indelible").is_dir());
+}
+
+#[test]
 fn the_lane_on_the_remote_is_compared_with_what_was_recorded() {
     let remote = Remote::new();
     let home = home_of(&remote);

@@ -39,6 +39,7 @@ pub fn run(context: &Context, dir: Option<PathBuf>, from: Option<&str>) -> Resul
         }
     };
     let settings = Settings::at(&path, &context.overrides)?;
+    let is_new = !home::is_home(&path);
     let made = init(&path, settings.history(), TEMPLATE).map_err(|error| {
         let failure = Failure::of(NOT_MADE, &error);
         match &error {
@@ -50,7 +51,11 @@ pub fn run(context: &Context, dir: Option<PathBuf>, from: Option<&str>) -> Resul
     })?;
     let path = indelible::fs::os::real_path(&path).unwrap_or(path);
     trust::note(&path);
-    let imported = from.map(|url| super::sync::import_from(context, &path, url)).transpose()?;
+    let imported = match from {
+        Some(url) => Some(super::sync::import_from(context, &path, url)?),
+        None if is_new => import_if_named(context, &path),
+        None => None,
+    };
     if context.json {
         output::json(&json!({
             "home": path.display().to_string(),
@@ -69,6 +74,15 @@ pub fn run(context: &Context, dir: Option<PathBuf>, from: Option<&str>) -> Resul
         }
     }
     Ok(Exit::Done)
+}
+
+/// Imports into a new home from the remote that `INDELIBLE_REMOTE` names. A container without its remote records all the same: a
+/// failure is a warning.
+fn import_if_named(context: &Context, path: &Path) -> Option<u64> {
+    super::sync::import_into_new(context, path).unwrap_or_else(|failure| {
+        output::warn(&format!("{}: {} (`indelible sync` tries again)", failure.what, failure.causes.join(": ")));
+        None
+    })
 }
 
 /// Says what was made, for people.

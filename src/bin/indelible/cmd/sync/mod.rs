@@ -22,7 +22,7 @@ use crate::settings::{Settings, seconds};
 use crate::sync_args::{RemoteCommand, SyncArgs, SyncCommand};
 pub use lane::check_lane;
 pub use purge::{Purged, purge};
-pub use remote::{import_from, lines};
+pub use remote::{import_from, import_into_new, lines};
 
 /// These processes end by themselves, or are killed: nothing else stops a sync.
 static NEVER: AtomicBool = AtomicBool::new(false);

@@ -104,6 +104,27 @@ pub fn import_from(context: &Context, path: &std::path::Path, url: &str) -> Resu
     }
 }
 
+/// Imports what other homes have pushed to the remote that a variable or the user's own settings name, into the new home at `path`.
+/// Nothing is pushed. Returns how many records; `None` if no remote is named, or nothing is to be imported.
+///
+/// # Errors
+/// The exit code of a sync; the home is there, and a later sync imports.
+pub fn import_into_new(context: &Context, path: &std::path::Path) -> Result<Option<u64>, Failure> {
+    const WHAT: &str = "what others recorded is not imported";
+    let home = Home::open(path).map_err(|error| Failure::of(WHAT, &error))?;
+    let settings = context.settings(&home)?;
+    let options = settings.sync()?;
+    if options.remote.is_empty() || options.import.what == sync::import::What::None {
+        return Ok(None);
+    }
+    let asked = sync::Asked { combine: true, fetch_only: true, ..sync::Asked::default() };
+    let outcome = super::Outcome::of(&home, &settings, asked, options.timeout, 1, WHAT)?;
+    match outcome.error {
+        Some(error) => Err(failure(WHAT, &error)),
+        None => Ok(Some(outcome.combined.imported.records)),
+    }
+}
+
 fn open<'h>(home: &'h Home, options: &'h Options) -> Result<Session<'h>, Error> {
     Session::open(home, options, Instant::now() + options.timeout, &NEVER)
 }
