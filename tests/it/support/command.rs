@@ -21,7 +21,10 @@ pub struct Cmd {
 impl Cmd {
     /// The program `program` for a user whose home folder is `user`.
     pub fn new(program: impl AsRef<OsStr>, user: &Path) -> Cmd {
-        let mut command = Command::new(program.as_ref());
+        // A program that is looked for on a `PATH` which was set here is started by a fork, which copies the tables of all that
+        // the tests have in memory. By its path it is not.
+        let path = indelible::fs::os::program(Path::new(program.as_ref()));
+        let mut command = Command::new(path.as_deref().map_or(program.as_ref(), Path::as_os_str));
         command.env_clear().env("HOME", user).current_dir(user);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
