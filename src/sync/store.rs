@@ -375,7 +375,11 @@ impl Store {
             let written = self.repository()?;
             let objects = written.odb()?;
             let mut writer = objects.packwriter()?;
-            std::io::Write::write_all(&mut writer, &pack)?;
+            // In pieces, as it comes from a network: of a large pack that is given as a whole, libgit2 can leave the end unread, and
+            // refuses it ("unexpected data at the end of the pack").
+            for piece in pack.chunks(PIECE_BYTES) {
+                std::io::Write::write_all(&mut writer, piece)?;
+            }
             writer.commit()?;
         }
         Ok(made)
@@ -401,6 +405,9 @@ impl Store {
         Ok(())
     }
 }
+
+/// In which pieces a pack is given to libgit2.
+const PIECE_BYTES: usize = 1 << 16;
 
 /// Takes the records `ids`, which are being erased, out of what is kept, and notes them: the next sync takes them out of what was pushed.
 /// Safe to repeat.
