@@ -3,7 +3,7 @@
 //! 1. It is a function of the trunk: the record stays that the trunk had while it lacked the others, and of those that came with one
 //!    commit the one with the smallest id. No clock decides.
 //! 2. The retraction is a function of the trunk, too: its operation's id is made of the two records, its time is that of the later one.
-//!    Whoever retracts makes the same, or one that differs in the number of its revision alone, and the greater one stands.
+//!    Every home makes the same one, or one that differs in the number of its revision alone, and the greater number stands.
 //! 3. A record that has a state file already is left alone: a person restored it.
 //! 4. Nothing is lost: histories keep what is retracted, and `restore` brings it back.
 

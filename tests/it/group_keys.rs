@@ -54,7 +54,7 @@ fn the_first_record_of_a_key_in_the_trunk_is_that_of_every_home() {
     assert!(shown.stderr.contains(&format!("same key first: {}", id(&first))), "{shown}");
     let log = remote.git(["log", "--all", "--format=", "--name-only"]).ok().stdout;
     assert!(log.contains(second["path"].as_str().expect("a path")), "{log}");
-    // Whoever uses the key from now on is told of the first.
+    // A recorder that uses the key from now on is told of the first.
     for home in [&one, &other, &third] {
         let again = keyed(home, "again");
         assert_eq!((id(&again), &again["duplicate"]), (id(&first), &true.into()), "{again}");
