@@ -265,6 +265,7 @@ pub(super) fn spare_memory(connection: &Connection) {
 fn set_calls() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        spare_allocations();
         for (name, call) in os::sqlite_calls() {
             // SAFETY:
             // - The default VFS is null or lives as long as the process, and `xSetSystemCall` is one of its functions;
@@ -283,6 +284,21 @@ fn set_calls() {
             }
         }
     });
+}
+
+/// Sets how SQLite allocates, for the whole process: it does not count its memory, which takes a lock each time and serves
+/// statistics alone, and prepares no pages of its cache in advance. An open reads the whole schema, in some thousand small
+/// allocations. If SQLite runs already, it refuses, and continues with its defaults.
+fn spare_allocations() {
+    use rusqlite::ffi::{SQLITE_CONFIG_MEMSTATUS, SQLITE_CONFIG_PAGECACHE, sqlite3_config};
+    let off: std::ffi::c_int = 0;
+    let own = std::ptr::null_mut::<std::ffi::c_void>();
+    // SAFETY: these are the arguments of these settings. SQLite checks whether it runs already, and `Once` makes all others
+    // that open an index wait; for other users of SQLite in the process, see `set_calls`.
+    unsafe {
+        sqlite3_config(SQLITE_CONFIG_MEMSTATUS, off);
+        sqlite3_config(SQLITE_CONFIG_PAGECACHE, own, off, off);
+    }
 }
 
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
