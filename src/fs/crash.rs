@@ -96,6 +96,8 @@ points! {
     ImportBeforeMark,
     /// An operation that joins two others is about to be written to the journal.
     ChangeBeforeAppend,
+    /// A recorder has seen that a worker runs, and leaves its row to it.
+    RowLeft,
     /// A row is about to be committed to the index.
     RowBeforeCommit,
     /// A row has been committed to the index.

@@ -4,7 +4,13 @@
 //! state file once it has placed and inserted everything, and takes all of that away again if there is one. An erasure writes that
 //! file before it looks for rows and files: one of the two sees the other. Killed before it has looked, file and row stay beside the
 //! state file, and an audit takes them away (`audit`: what is hidden).
+//!
+//! | killed | on disk | repaired by |
+//! | --- | --- | --- |
+//! | before the file is in its place | the intent | the worker's next batch, `flush` or `recover`, which place it |
+//! | between file and row, or once the row is left to a worker, which may end meanwhile | the intent and the file | the same |
 
+use crate::fs::crash::{self, Point};
 use crate::fs::lock::WorkerLock;
 use crate::journal::Synced;
 use crate::model::layout::{INDEX_WAL, split};
@@ -48,6 +54,8 @@ impl Recorder<'_> {
             return index;
         }
         if index.is_none() && self.leaves_rows() {
+            // Nothing depends on this step.
+            let _ = crash::at(Point::RowLeft);
             self.take_hidden_away(&mut placed);
             return None;
         }

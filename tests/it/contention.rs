@@ -8,8 +8,8 @@ use rusqlite::TransactionBehavior;
 use rustix::process::Signal;
 
 use crate::support::{
-    Dice, KINDS, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel, recorders_at_once,
-    wait_for,
+    Dice, KINDS, OWN_ROW, Receipt, Running, TestHome, Worker, assert_exactly_once, beside, in_parallel,
+    recorders_at_once, wait_for,
 };
 
 /// Receipts that many threads collect.
@@ -63,7 +63,7 @@ fn a_reader_that_holds_its_transaction_open() {
     in_parallel(60, 6, |number| {
         let kind = KINDS[number % KINDS.len()];
         let recorder = home.recorder(kind, &format!("beside a reader {number}"));
-        let receipt = recorder.args(["--set", "record.row=recorder"]).ok().receipt();
+        let receipt = recorder.args(OWN_ROW).ok().receipt();
         assert!(receipt.row_id.is_some(), "a reader kept a recorder from its row: {receipt:?}");
         receipts.push(receipt);
     });
@@ -88,7 +88,8 @@ fn a_writer_that_locks_the_index() {
         let lock = writer.transaction_with_behavior(behavior).expect("no other process writes for long");
         let receipts = Receipts::default();
         in_parallel(30, 6, |number| {
-            let receipt = home.record(KINDS[number % KINDS.len()], &format!("{name} {number}"));
+            let recorder = home.recorder(KINDS[number % KINDS.len()], &format!("{name} {number}"));
+            let receipt = if number % 2 == 0 { recorder.args(OWN_ROW).ok() } else { recorder.ok() }.receipt();
             assert_eq!(receipt.row_id, None, "it cannot have a row yet: {receipt:?}");
             receipts.push(receipt);
         });
@@ -314,11 +315,20 @@ fn a_recorder_stopped_while_it_writes_its_row() {
     let mut dice = Dice(99);
     let mut held = 0;
     for round in 0..40 {
-        let mut running = home.recorder("failure", &format!("stopped {round}")).spawn();
-        // Not a wait for something: the moment at which it is stopped is drawn by lot.
-        std::thread::sleep(std::time::Duration::from_micros(1000 + dice.below(5000)));
-        running.signal(Signal::STOP);
-        let receipt = home.record("success", &format!("beside it {round}"));
+        let stopped = home.recorder("failure", &format!("stopped {round}")).args(OWN_ROW);
+        let mut running = if round % 4 == 0 {
+            let mut running = stopped.env("INDELIBLE_STOP_AT", "RowBeforeCommit").spawn();
+            assert!(running.stops(), "its row is about to be committed");
+            running
+        } else {
+            let mut running = stopped.spawn();
+            // Not a wait for something: the moment at which it is stopped is drawn by lot.
+            std::thread::sleep(std::time::Duration::from_micros(1000 + dice.below(5000)));
+            running.signal(Signal::STOP);
+            running
+        };
+        let beside = home.recorder("success", &format!("beside it {round}"));
+        let receipt = beside.args(OWN_ROW).ok().receipt();
         held += usize::from(receipt.row_id.is_none());
         receipts.push(receipt);
         worker.wait_until_committed(&home);
@@ -326,6 +336,7 @@ fn a_recorder_stopped_while_it_writes_its_row() {
         receipts.push(running.wait().exits(0).receipt());
     }
     println!("{held} of 40 times SQLite's lock was held");
+    assert!(held >= 10, "those that stopped themselves held it: {held}");
     home.flush();
     wait_for_rows(&home);
     assert!(worker.is_running());

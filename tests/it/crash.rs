@@ -67,7 +67,7 @@ enum Scenario {
     /// `flush` with a search database that is garbage.
     GarbledSearch,
     /// `adopt` and `release` of another user's home, operations that change a record, and syncing, which have tests of their own,
-    /// in `adopt.rs`, `changes.rs`, `erase.rs`, `hosts.rs`, `lanes.rs` and `red_team.rs`.
+    /// in `adopt.rs`, `changes.rs`, `erase.rs`, `hosts.rs`, `lanes.rs`, `red_team.rs` and `rows.rs`.
     Elsewhere,
 }
 
@@ -148,6 +148,7 @@ const TABLE: &[Row] = &[
     row(Point::SetAsideBefore,      &[TakenPlace],                           NoPromise,    WholeOnce),
     row(Point::HideBeforeRemove,    &[Elsewhere],                            Acknowledged, WholeOnce),
     row(Point::ChangeBeforeAppend,  &[Elsewhere],                            Acknowledged, WholeOnce),
+    row(Point::RowLeft,             &[Elsewhere],                            NoPromise,    WholeOnce),
     row(Point::RowBeforeCommit,     &[HEURISTIC, Batch, FLUSH],              NoPromise,    WholeOnce),
     row(Point::RowAfterCommit,      &[EXPERIMENT, FLUSH, FreedIndex],        NoPromise,    WholeOnce),
     row(Point::RotateBeforeCreate,  &[FullSegment],                          Acknowledged, WholeOnce),

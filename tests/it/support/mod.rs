@@ -18,7 +18,7 @@ pub use command::{Cmd, Outcome, Receipt, Running};
 pub use framework::{Git, Tables, assert_files_kept, assert_rows_kept, everything, framework, rows};
 pub use home::{KINDS, TestHome, record_args};
 pub use http::{Answer, HttpGit};
-pub use parallel::{beside, in_parallel, recorders_at_once};
+pub use parallel::{OWN_ROW, beside, in_parallel, recorders_at_once};
 pub use repository::{repository, theirs};
 pub use search::{SEARCH, SearchDb, assert_search_agrees, opened as opened_search};
 pub use stores::{Stores, assert_absent_or_whole, assert_exactly_once};

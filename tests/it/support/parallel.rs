@@ -40,8 +40,12 @@ pub fn beside(work: impl FnOnce(), beside: impl Fn() + Sync) -> usize {
     times.into_inner()
 }
 
+/// Of a recorder that inserts its own row although a worker runs.
+pub const OWN_ROW: [&str; 2] = ["--set", "record.row=recorder"];
+
 /// Starts `count` recorders of these kinds in turn, lets go of all of them in one moment, when the last has been started,
-/// and returns what they say. Not of experiments, which need the field that these read from their input.
+/// and returns what they say. Not of experiments, which need the field that these read from their input. One in three inserts
+/// its own row, even if a worker runs.
 pub fn recorders_at_once(home: &TestHome, kinds: &[&str], count: usize) -> Vec<Receipt> {
     let said = tempfile::tempdir().expect("a temporary folder");
     let file = |number: usize| said.path().join(number.to_string());
@@ -53,7 +57,8 @@ pub fn recorders_at_once(home: &TestHome, kinds: &[&str], count: usize) -> Vec<R
             "heuristic" => ["--domain", "Rules of thumb", "--explanation", "-", "--rule"],
             _ => ["--domain", "ci", "--summary", "-", "--title"],
         };
-        let args = ["record", kind, "--json"].into_iter().chain(own).chain([&*headline]);
+        let row: &[&str] = if number.is_multiple_of(3) { &OWN_ROW } else { &[] };
+        let args = ["record", kind, "--json"].into_iter().chain(row.iter().copied()).chain(own).chain([&*headline]);
         let mut command = home.cmd(args).into_command();
         let output = std::fs::File::create(file(number)).expect("it can be made");
         command.stdin(input.try_clone().expect("a descriptor can be doubled")).stdout(output);
