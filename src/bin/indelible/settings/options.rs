@@ -71,12 +71,11 @@ impl Settings {
     /// # Errors
     /// Exit 78 for an invalid pattern of secrets, unless there is no remote: nothing is pushed before it is known what to hold.
     pub fn sync(&self) -> Result<sync::Options, Failure> {
-        let remote = std::env::var(REMOTE).ok().filter(|remote| !remote.is_empty());
-        let remote = remote.unwrap_or_else(|| self.sync.remote.clone());
+        let (remote, history) = (self.remote(), self.history());
         let secrets = (self.sync.hold_secrets && !remote.is_empty()).then(|| self.redactor()).transpose()?;
         Ok(sync::Options {
             remote,
-            git: self.git_program(),
+            git: history.git_program.clone(),
             auto: self.sync.auto,
             lanes: self.sync.lanes.clone(),
             push_age: seconds(self.sync.push_age_s),
@@ -94,19 +93,25 @@ impl Settings {
             sign: self.sync.sign,
             timeout: seconds(self.sync.timeout_s),
             alert: seconds(self.sync.alert_s),
-            history: self.history(),
+            history,
         })
+    }
+
+    /// The remote; empty if there is none.
+    fn remote(&self) -> String {
+        let remote = std::env::var(REMOTE).ok().filter(|remote| !remote.is_empty());
+        remote.unwrap_or_else(|| self.sync.remote.clone())
     }
 
     /// How the worker syncs; `None` if it does not.
     fn sync_by_itself(&self) -> Option<sync::Options> {
-        match self.sync() {
-            Ok(options) => Some(options).filter(|options| options.auto && !options.remote.is_empty()),
-            Err(failure) => {
-                tracing::error!(causes = failure.causes.join(": "), "nothing is synced: {}", failure.what);
-                None
-            }
+        if !self.sync.auto || self.remote().is_empty() {
+            return None;
         }
+        let say = |failure: &Failure| {
+            tracing::error!(causes = failure.causes.join(": "), "nothing is synced: {}", failure.what);
+        };
+        self.sync().inspect_err(say).ok()
     }
 
     /// How provenance is completed and which of it is kept, in a process with the provenance `process`.
