@@ -81,6 +81,7 @@
 //! | [`sync`] | many hosts: what this home and others recorded, on a git remote and back |
 //! | [`state`], [`quarantine`] | the worker's cache; damaged files that are kept |
 //! | [`fs`], [`random`] | all durable file work; ids |
+//! | `objects` | git objects, written as packs |
 //! | [`progress`] | progress callbacks |
 //! | [`rules`] | what becomes of rules: which verdicts count, confidence, states, which are the same one |
 //! | [`search`] | words to records: expansion, queries, filters, ranking |
@@ -105,6 +106,7 @@ pub mod init;
 pub mod journal;
 pub mod known;
 pub mod model;
+mod objects;
 pub mod own;
 pub mod pack;
 pub mod page;

@@ -111,16 +111,20 @@ impl File {
         Ok(())
     }
 
-    /// Overwrites the bytes at `offset`. The file must not be open for appending.
+    /// Writes all of `bytes` at `offset`, in as many calls as it takes. The file must not be open for appending.
     ///
     /// # Errors
-    /// [`Error::Io`] if the system refuses or takes only some of them.
-    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        match sys::pwrite(&self.fd, bytes, offset) {
-            Ok(written) if written == bytes.len() => Ok(()),
-            Ok(_) => Err(self.error("overwrite", io::ErrorKind::WriteZero)),
-            Err(errno) => Err(self.error("overwrite", errno)),
+    /// [`Error::Io`] if the system refuses; some of it may be written then.
+    pub fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match sys::pwrite(&self.fd, bytes, offset) {
+                Ok(0) => return Err(self.error("overwrite", io::ErrorKind::WriteZero)),
+                Ok(written) => (bytes, offset) = (&bytes[written..], offset + written as u64),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.error("overwrite", errno)),
+            }
         }
+        Ok(())
     }
 
     /// The end of the last write through this descriptor.

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -24,9 +24,10 @@ use super::merge::{self, Merged, Side, Trunk};
 use super::purge::{self, Purge, Seen};
 use super::session::REMOTE;
 use super::store::{At, IMPORTED, LANES, TRUNK};
+use super::tree::{self, Trees};
 use super::trunk::{NEXT, group_of};
 use super::update::Update;
-use super::{Asked, Class, Error, Pushed, Session, tree};
+use super::{Asked, Class, Error, Pushed, Session};
 use crate::fs::{Point, crash};
 use crate::model::RecordId;
 use crate::random;
@@ -98,8 +99,9 @@ struct Planned {
 }
 
 /// Takes what is erased out of what is `seen`, and merges it.
-fn plan_of(repository: &Repository, seen: &Seen<'_>, options: &merge::Options) -> Result<Planned, Error> {
-    let purge = purge::purge(repository, seen)?;
+fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, options: &merge::Options) -> Result<Planned, Error> {
+    let purge = purge::purge(trees, seen)?;
+    let repository = trees.objects().repository;
     // Trailers of a trunk that was rewritten name other tips.
     let merged = match purge.trunk == seen.trunk {
         true => seen.merged.clone(),
@@ -116,7 +118,7 @@ fn plan_of(repository: &Repository, seen: &Seen<'_>, options: &merge::Options) -
         }
     }
     let trunk = Trunk { at: purge.trunk, was: seen.trunk, purged: purge.new.clone() };
-    let made = merge::merge_into(repository, &trunk, &sides, options)?;
+    let made = merge::merge_into(trees, &trunk, &sides, options)?;
     Ok(Planned { purge, made })
 }
 
@@ -315,7 +317,7 @@ impl Session<'_> {
         // It is this home's only once its trunk is on the remote.
         let group = state.group.unwrap_or_else(random::id);
         let options = merge::Options { group, skips_checks: remote.trunk.starts_with("refs/heads/") };
-        let planned = self.store.write_objects(|repository| plan_of(repository, &seen, &options))?;
+        let planned = self.store.write_objects(|trees| plan_of(trees, &seen, &options))?;
         if planned.purge.new.is_empty() {
             self.store.change(|state| state.clean = trunk.map(|trunk| trunk.to_string()))?;
         }

@@ -175,7 +175,7 @@ impl Session<'_> {
 
     /// What the commit `tip` of the own lane is without the records `ids`.
     fn without(&self, tip: Oid, ids: &BTreeSet<RecordId>) -> Result<Oid, Error> {
-        self.store.write_objects(|repository| Ok(Rewriter::of(repository, ids, Looks::Everywhere)?.commit(tip, None)?))
+        self.store.write_objects(|trees| Ok(Rewriter::of(trees.objects(), ids, Looks::Everywhere).commit(tip, None)?))
     }
 
     /// Fetches what others erased, and takes that out of the own lane. Returns whether it is then what the remote's lane, which is at

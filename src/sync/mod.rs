@@ -22,7 +22,7 @@
 //! | killed | is where | and then |
 //! | --- | --- | --- |
 //! | while `sync.git` is made | a folder among the temporary files | made again; recovery sweeps |
-//! | lane objects written, the tip not moved | objects that nothing names | projected again, to the same commit |
+//! | lane objects written, the tip not moved | objects that nothing names, or half of a pack (`objects.rs`) | projected again, to the same commit |
 //! | the tip moved, not pushed | `refs/indelible/lane` | the same commit is pushed |
 //! | within the push, or its answer lost | perhaps the remote | the same push again: up to date |
 //! | pushed, `refs/indelible/acked` not moved | the remote | as above |
@@ -40,6 +40,7 @@ pub mod import;
 mod keys;
 pub mod merge;
 pub mod message;
+mod objects;
 mod project;
 pub mod purge;
 mod push;

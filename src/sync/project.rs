@@ -12,8 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, ObjectType, Oid, Repository, Signature, Time, Tree};
+use git2::{Commit, ObjectType, Oid, Repository};
 use uuid::Uuid;
 
 use crate::model::path::of_state_file;
@@ -23,7 +22,9 @@ use crate::page::{self, PageKind, Presence, StateFile};
 use crate::redact::Redactor;
 use crate::target::history;
 
+use super::objects::AUTHOR;
 use super::store::{Held, LANE, TRUNK, file_at, target};
+use super::tree::{self, Changes, Trees};
 use super::{Class, Error, Session};
 
 /// The most records in one commit of a lane.
@@ -32,8 +33,6 @@ pub const RECORDS_MAX: usize = 20_000;
 pub const BYTES_MAX: usize = 50 << 20;
 /// The version of what is pushed.
 pub const FORMAT: u32 = 1;
-/// The author of every commit of a lane: the same on every machine.
-const AUTHOR: (&str, &str) = ("indelible", "indelible@localhost");
 /// Git counts seconds since 1970; this is the end of the year 9999.
 const DATE_MAX: i64 = 253_402_300_799;
 const RECORDS: &str = "Indelible-Records: ";
@@ -276,7 +275,7 @@ impl Session<'_> {
     pub(super) fn commit(&self, parent: Option<Oid>, pages: &[Candidate], closed: bool) -> Result<Oid, Error> {
         let (home, lane) = (self.home.id(), self.store.state().lane);
         let names = Names { home, lane, closed };
-        let commit = self.store.write_objects(|repository| commit_of(repository, parent, pages, names))?;
+        let commit = self.store.write_objects(|trees| commit_of(trees, parent, pages, names))?;
         if self.options.sign { self.signed(commit) } else { Ok(commit) }
     }
 
@@ -355,32 +354,19 @@ struct Names {
     closed: bool,
 }
 
-fn commit_of(repository: &Repository, parent: Option<Oid>, pages: &[Candidate], names: Names) -> Result<Oid, Error> {
-    let parent = parent.map(|parent| repository.find_commit(parent)).transpose()?;
-    let base = match &parent {
-        Some(parent) => parent.tree()?,
-        None => repository.find_tree(repository.treebuilder(None)?.write()?)?,
-    };
+fn commit_of(trees: &Trees<'_>, parent: Option<Oid>, pages: &[Candidate], names: Names) -> Result<Oid, Error> {
+    let parent = parent.map(|parent| trees.objects().repository.find_commit(parent)).transpose()?;
+    let base = parent.as_ref().map(Commit::tree_id);
     let before = parent.as_ref().map_or(0, |parent| records_of(parent.message_bytes()));
-    let new = pages.iter().filter(|page| base.get_path(std::path::Path::new(&page.path)).is_err()).count();
-    let tree = with_pages(repository, &base, pages)?;
+    let new = pages.len() - trees.find(base, pages.iter().map(|page| page.path.as_str()))?.len();
+    let write = |page: &Candidate| Ok((page.path.clone(), Some(trees.write(&page.bytes)?)));
+    let changes = pages.iter().map(write).collect::<Result<Changes, tree::Error>>()?;
+    let tree = trees.with(base, &changes)?;
     let own = pages.iter().map(|page| page.at).max();
     let date = own.or_else(|| parent.as_ref().map(|parent| parent.time().seconds())).unwrap_or_default();
-    let author = Signature::new(AUTHOR.0, AUTHOR.1, &Time::new(date.clamp(0, DATE_MAX), 0))?;
     let message = message(pages, before + new as u64, names);
-    let parents: Vec<_> = parent.iter().collect();
-    Ok(repository.commit(None, &author, &author, &message, &tree, &parents)?)
-}
-
-fn with_pages<'r>(repository: &'r Repository, base: &Tree<'r>, pages: &[Candidate]) -> Result<Tree<'r>, Error> {
-    if pages.is_empty() {
-        return Ok(repository.find_tree(base.id())?);
-    }
-    let mut update = TreeUpdateBuilder::new();
-    for page in pages {
-        update.upsert(page.path.as_str(), repository.blob(&page.bytes)?, FileMode::Blob);
-    }
-    Ok(repository.find_tree(update.create_updated(repository, base)?)?)
+    let parents: Vec<Oid> = parent.iter().map(Commit::id).collect();
+    Ok(trees.objects().commit(tree, &parents, date.clamp(0, DATE_MAX), &message)?)
 }
 
 /// The message: counts and ids of home and lane, no word of a record.
@@ -462,8 +448,11 @@ mod tests {
         let made = || {
             let folder = tempfile::tempdir().expect("a folder");
             let repository = Repository::init_bare(folder.path()).expect("a repository");
-            let first = commit_of(&repository, None, &pages[..1], names()).expect("it can be made");
-            let second = commit_of(&repository, Some(first), &pages[1..], names()).expect("it can be made");
+            let trees = Trees::of(&repository).expect("its objects");
+            let first = commit_of(&trees, None, &pages[..1], names()).expect("it can be made");
+            trees.objects().place().expect("it can be placed");
+            let second = commit_of(&trees, Some(first), &pages[1..], names()).expect("it can be made");
+            trees.objects().place().expect("it can be placed");
             let commit = repository.find_commit(second).expect("it is there");
             (second, commit.time().seconds(), commit.message().expect("text").to_owned())
         };

@@ -12,7 +12,8 @@
 //!
 //! `sync.json` says which lane is this home's, and what worked. If it is lost, another lane is begun.
 //!
-//! A child that was killed leaves locks on references. Only who holds `sync.lock` starts git here, so then every other lock is stale.
+//! A process or child that was killed leaves locks on references and unfinished packs. Only who holds `sync.lock` writes here, so what the
+//! next one finds of these is stale, and removed.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -34,6 +35,8 @@ use crate::model::{JournalId, RecordId};
 use crate::random;
 use crate::target::history;
 
+use super::objects::{PACKS, UNFINISHED};
+use super::tree::Trees;
 use super::{Class, Error};
 
 /// What the own lane shall be.
@@ -205,7 +208,7 @@ impl Store {
         history::prepare();
         if let Some(found) = self.private.find(SYNC_GIT)? {
             if found.is_folder && self.is_plain()? {
-                remove_locks(&self.path, 0)?;
+                remove_left(&self.path, 0)?;
                 if self.is_whole() {
                     return Ok(());
                 }
@@ -359,29 +362,15 @@ impl Store {
         }
     }
 
-    /// Calls `make` with a repository that keeps new objects in memory, and writes all of them as one pack, synced.
+    /// Calls `make` with what writes new objects into a pack, and puts that in its place, synced.
     ///
     /// # Errors
     /// Those of `make`, and [`Class::Later`] if the pack cannot be written.
-    pub fn write_objects<T>(&self, make: impl FnOnce(&Repository) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn write_objects<T>(&self, make: impl FnOnce(&Trees<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let repository = self.repository()?;
-        let objects = repository.odb()?;
-        let memory = objects.add_new_mempack_backend(1000)?;
-        let made = make(&repository)?;
-        let mut pack = git2::Buf::new();
-        memory.dump(&repository, &mut pack)?;
-        let count = pack.get(8..12).and_then(|count| count.try_into().ok()).map_or(0, u32::from_be_bytes);
-        if count > 0 {
-            let written = self.repository()?;
-            let objects = written.odb()?;
-            let mut writer = objects.packwriter()?;
-            // In pieces, as it comes from a network: of a large pack that is given as a whole, libgit2 can leave the end unread, and
-            // refuses it ("unexpected data at the end of the pack").
-            for piece in pack.chunks(PIECE_BYTES) {
-                std::io::Write::write_all(&mut writer, piece)?;
-            }
-            writer.commit()?;
-        }
+        let trees = Trees::of(&repository)?;
+        let made = make(&trees)?;
+        trees.objects().place()?;
         Ok(made)
     }
 
@@ -405,9 +394,6 @@ impl Store {
         Ok(())
     }
 }
-
-/// In which pieces a pack is given to libgit2.
-const PIECE_BYTES: usize = 1 << 16;
 
 /// Takes the records `ids`, which are being erased, out of what is kept, and notes them: the next sync takes them out of what was pushed.
 /// Safe to repeat.
@@ -461,15 +447,22 @@ pub(super) fn file_at(repository: &Repository, root: Oid, path: &str) -> Result<
     }
 }
 
-/// Removes the locks that killed children left in the repository at `folder`, and their half-written packs.
-fn remove_locks(folder: &Path, depth: usize) -> Result<(), Error> {
+/// Removes what a kill left in the repository at `folder`: locks, half-written packs and objects, and of a pack the one file that had its
+/// name already.
+fn remove_left(folder: &Path, depth: usize) -> Result<(), Error> {
+    let has_packs = folder.ends_with(PACKS);
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let (name, kind) = (entry.file_name().to_string_lossy().into_owned(), entry.file_type()?);
-        let is_left = name.ends_with(".lock") || name.starts_with("tmp_");
+        let is_alone = |one: &str, other: &str| {
+            name.strip_suffix(one).is_some_and(|stem| !folder.join(format!("{stem}{other}")).exists())
+        };
+        let is_left = name.ends_with(".lock")
+            || name.starts_with(UNFINISHED)
+            || has_packs && (is_alone(".pack", ".idx") || is_alone(".idx", ".pack"));
         // Loose objects are in folders of two digits, which have no locks.
         if kind.is_dir() && depth < DEPTH_MAX && name.len() != 2 {
-            remove_locks(&entry.path(), depth + 1)?;
+            remove_left(&entry.path(), depth + 1)?;
         } else if kind.is_file() && is_left {
             std::fs::remove_file(entry.path())?;
         }

@@ -7,8 +7,10 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use git2::{ObjectType, Odb, OdbObject, Oid, Repository};
+use git2::{ObjectType, Oid, Repository};
 
+use super::objects::{Bytes, Objects};
+use crate::fs;
 use crate::model::layout::{join, split_first};
 use crate::target::history::tree::{Entry, Shape, entries, with_changes};
 
@@ -34,6 +36,12 @@ pub enum Error {
         /// What it is.
         what: String,
     },
+    /// New objects could not be written or read.
+    #[error(transparent)]
+    New(#[from] crate::objects::Error),
+    /// The folder for new objects could not be opened.
+    #[error(transparent)]
+    Fs(#[from] fs::Error),
 }
 
 /// Names what was being done when libgit2 failed.
@@ -71,9 +79,9 @@ pub struct Difference {
 /// What becomes of paths: the name of a file's bytes, or nothing.
 pub type Changes = BTreeMap<String, Option<Oid>>;
 
-/// The trees of a repository.
+/// The trees of a repository, and new ones: see [`Objects`].
 pub struct Trees<'r> {
-    objects: Odb<'r>,
+    objects: Objects<'r>,
 }
 
 /// A folder's entry, without the bytes of its tree.
@@ -107,7 +115,21 @@ impl<'r> Trees<'r> {
     /// # Errors
     /// [`Error::Git`].
     pub fn of(repository: &'r Repository) -> Result<Trees<'r>, Error> {
-        Ok(Trees { objects: repository.odb().doing("opening the objects")? })
+        Ok(Trees { objects: Objects::of(repository)? })
+    }
+
+    /// As [`Trees::of`], without packs.
+    ///
+    /// # Errors
+    /// [`Error::Git`].
+    #[cfg(test)]
+    pub fn direct(repository: &'r Repository) -> Result<Trees<'r>, Error> {
+        Ok(Trees { objects: Objects::direct(repository)? })
+    }
+
+    /// The objects that they are made of.
+    pub fn objects(&self) -> &Objects<'r> {
+        &self.objects
     }
 
     /// The bytes of the file `id`; `None` if it has more than `bytes_max`.
@@ -115,10 +137,9 @@ impl<'r> Trees<'r> {
     /// # Errors
     /// [`Error::Git`] if it cannot be read, [`Error::Malformed`] if it is no file.
     pub fn file(&self, id: Oid, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
-        let (size, kind) = self.objects.read_header(id).doing("reading a file's header")?;
-        match kind {
-            ObjectType::Blob if size > bytes_max => Ok(None),
-            ObjectType::Blob => Ok(Some(self.objects.read(id).doing("reading a file")?.data().to_owned())),
+        match self.objects.size(id)? {
+            (ObjectType::Blob, size) if size > bytes_max => Ok(None),
+            (ObjectType::Blob, _) => Ok(self.objects.read(id)?.map(Bytes::into_data)),
             _ => Err(Error::Malformed { id: id.to_string(), what: "a file".to_owned() }),
         }
     }
@@ -128,7 +149,7 @@ impl<'r> Trees<'r> {
     /// # Errors
     /// [`Error::Git`].
     pub fn size(&self, id: Oid) -> Result<usize, Error> {
-        Ok(self.objects.read_header(id).doing("reading a file's header")?.0)
+        Ok(self.objects.size(id)?.1)
     }
 
     /// Writes a file's bytes, and returns their name.
@@ -136,15 +157,12 @@ impl<'r> Trees<'r> {
     /// # Errors
     /// [`Error::Git`].
     pub fn write(&self, bytes: &[u8]) -> Result<Oid, Error> {
-        self.objects.write(ObjectType::Blob, bytes).doing("writing a file")
+        self.objects.write(ObjectType::Blob, bytes)
     }
 
-    fn folder(&self, id: Oid, path: &str) -> Result<OdbObject<'_>, Error> {
-        let object = self.objects.read(id).doing("reading a folder")?;
-        match object.kind() {
-            ObjectType::Tree => Ok(object),
-            _ => Err(malformed(id, path)),
-        }
+    fn folder(&self, id: Oid, path: &str) -> Result<Bytes<'_>, Error> {
+        let object = self.objects.read(id)?.filter(|object| object.kind() == ObjectType::Tree);
+        object.ok_or_else(|| malformed(id, path))
     }
 
     fn items(&self, id: Option<Oid>, path: &str) -> Result<Vec<Item>, Error> {
@@ -316,7 +334,7 @@ impl<'r> Trees<'r> {
         let changes: Vec<(&str, Option<Oid>)> = changes.iter().map(|(path, id)| (path.as_str(), *id)).collect();
         match self.changed(base, "", &changes)? {
             Some(tree) => Ok(tree),
-            None => self.objects.write(ObjectType::Tree, &[]).doing("writing a folder"),
+            None => self.objects.write(ObjectType::Tree, &[]),
         }
     }
 
@@ -360,7 +378,7 @@ impl<'r> Trees<'r> {
         let bytes = with_changes(bytes, made).map_err(|_| malformed(base.unwrap_or(Oid::ZERO_SHA1), folder))?;
         match bytes.is_empty() {
             true => Ok(None),
-            false => self.objects.write(ObjectType::Tree, &bytes).doing("writing a folder").map(Some),
+            false => self.objects.write(ObjectType::Tree, &bytes).map(Some),
         }
     }
 }

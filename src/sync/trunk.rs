@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use git2::{Oid, Repository};
 use uuid::Uuid;
 
+use super::objects::Objects;
 use super::purge::{Looks, Rewriter};
 use super::remote::{Refs, TRUNKS};
 use super::session::REMOTE;
@@ -179,7 +180,9 @@ fn is_after(repository: &Repository, trunk: Oid, other: Oid, erased: &BTreeSet<R
     }
     let purged = |tip: Oid| fold::purged(repository, Some(tip), (None, &BTreeSet::new()));
     let lost: BTreeSet<RecordId> = purged(trunk)?.difference(&purged(other)?).copied().collect();
-    let mut rewriter = Rewriter::of(repository, &lost.union(erased).copied().collect(), Looks::Everywhere)?;
+    let objects = Objects::of(repository)?;
+    let mut rewriter = Rewriter::of(&objects, &lost.union(erased).copied().collect(), Looks::Everywhere);
     let (trunk, other) = (rewriter.commit(trunk, None)?, rewriter.commit(other, None)?);
+    objects.place()?;
     Ok(trunk == other || repository.graph_descendant_of(trunk, other)?)
 }

@@ -362,6 +362,33 @@ fn locks_that_a_killed_git_left_are_no_obstacle() {
     assert_eq!(remote.paths().len(), 2);
 }
 
+/// What a kill leaves among the packs: unfinished ones, a pack whose index was not named yet, and the other way round.
+#[test]
+fn packs_that_a_kill_left_half_way_are_removed() {
+    let remote = Remote::new();
+    let home = home_of(&remote.url());
+    let _ = home.record("failure", "one");
+    let _ = home.cmd(["sync", "--push-only"]).ok();
+    let packs = home.join(".indelible/sync.git/objects/pack");
+    let left = [
+        "tmp_0123_pack".to_owned(),
+        "tmp_0123_idx".to_owned(),
+        format!("pack-{}.pack", "a".repeat(40)),
+        format!("pack-{}.idx", "b".repeat(40)),
+    ];
+    for name in &left {
+        std::fs::write(packs.join(name), "half of it").expect("it can be written");
+    }
+    let _ = home.record("failure", "two");
+    let _ = home.cmd(["sync", "--push-only"]).ok();
+    assert_eq!(remote.paths().len(), 2);
+    for name in &left {
+        assert!(!packs.join(name).exists(), "{name} is left");
+    }
+    let whole = std::fs::read_dir(&packs).expect("it can be listed").count();
+    assert!(whole >= 2 && whole.is_multiple_of(2), "each pack has its index still: {whole} files");
+}
+
 /// A hook that refuses one record of 64: the others arrive, and that one is held and named.
 #[test]
 fn a_record_that_the_remote_refuses_is_held_alone() {

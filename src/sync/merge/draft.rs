@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
 use super::hidden::{self, Hidden};
 use super::join::{self, Joined};
@@ -23,7 +23,6 @@ pub(super) struct Arrival {
 
 /// The trunk's tree as it becomes.
 pub(super) struct Draft<'t> {
-    repository: &'t Repository,
     trees: &'t Trees<'t>,
     /// The trunk's commit and tree.
     trunk: Option<Oid>,
@@ -45,14 +44,8 @@ pub(super) struct Draft<'t> {
 }
 
 impl<'t> Draft<'t> {
-    pub(super) fn of(
-        repository: &'t Repository,
-        trees: &'t Trees<'t>,
-        trunk: Option<Oid>,
-        tree: Option<Oid>,
-    ) -> Draft<'t> {
+    pub(super) fn of(trees: &'t Trees<'t>, trunk: Option<Oid>, tree: Option<Oid>) -> Draft<'t> {
         Draft {
-            repository,
             trees,
             trunk,
             tree,
@@ -350,7 +343,7 @@ impl<'t> Draft<'t> {
 
     /// Joins the page at `path` with what the trunk had there last.
     fn join_former(&mut self, path: &str, id: RecordId) -> Result<(), Error> {
-        let former = hidden::last_in(self.repository, self.trees, self.trunk, path)?;
+        let former = hidden::last_in(self.trees, self.trunk, path)?;
         let (Some(former), Some(ours)) = (former, self.at(path)) else { return Ok(()) };
         let bytes = self.bytes(former)?;
         if page::id_of(&bytes) == Some(id) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
 use super::shape::{self, Shape, Tail};
 use super::{Error, FILE_BYTES_MAX};
@@ -76,16 +76,11 @@ pub(super) fn pages_of(
 }
 
 /// The last bytes that the trunk had at `path`, along its first parents.
-pub(super) fn last_in(
-    repository: &Repository,
-    trees: &Trees<'_>,
-    trunk: Option<Oid>,
-    path: &str,
-) -> Result<Option<Oid>, Error> {
+pub(super) fn last_in(trees: &Trees<'_>, trunk: Option<Oid>, path: &str) -> Result<Option<Oid>, Error> {
     let mut at = trunk;
     for _ in 0..COMMITS_MAX {
         let Some(id) = at else { break };
-        let commit = repository.find_commit(id).doing("reading a commit")?;
+        let commit = trees.objects().repository.find_commit(id).doing("reading a commit")?;
         if let Some(found) = trees.find(Some(commit.tree_id()), [path])?.get(path).filter(|found| found.is_plain) {
             return Ok(Some(found.id));
         }

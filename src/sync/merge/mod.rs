@@ -26,7 +26,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use git2::{Commit, Oid, Repository, Signature, Time};
+use git2::{Commit, Oid, Repository};
 use uuid::Uuid;
 
 #[cfg(test)]
@@ -43,8 +43,6 @@ use draft::Draft;
 const PARENTS_MAX: usize = 500;
 /// The largest file that is taken from a lane, in bytes.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
-/// The author of the trunk's commits, on every host.
-const AUTHOR: (&str, &str) = ("indelible", "indelible@localhost");
 
 /// A line of commits that is merged into the trunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +87,10 @@ pub fn merge(
     sides: &[Side],
     options: &Options,
 ) -> Result<Option<Merged>, Error> {
-    merge_into(repository, &Trunk { at: trunk, was: trunk, purged: BTreeSet::new() }, sides, options)
+    let trees = Trees::of(repository)?;
+    let merged = merge_into(&trees, &Trunk { at: trunk, was: trunk, purged: BTreeSet::new() }, sides, options)?;
+    trees.objects().place()?;
+    Ok(merged)
 }
 
 /// A trunk, of which erased records may have been taken out.
@@ -108,7 +109,7 @@ pub struct Trunk {
 /// # Errors
 /// Every [`Error`]. The trunk and the lanes are as they were.
 pub fn merge_into(
-    repository: &Repository,
+    trees: &Trees<'_>,
     trunk: &Trunk,
     sides: &[Side],
     options: &Options,
@@ -117,7 +118,6 @@ pub fn merge_into(
     sides.sort_by_key(|side| (side.tip, side.lane));
     sides.dedup_by_key(|side| side.tip);
     sides.retain(|side| Some(side.tip) != trunk.at);
-    let trees = Trees::of(repository)?;
     let mut merged: Option<Merged> = None;
     let mut trunk = trunk.clone();
     let mut chunks: Vec<&[Side]> = sides.chunks(PARENTS_MAX - 1).collect();
@@ -125,7 +125,11 @@ pub fn merge_into(
         chunks.push(&[]);
     }
     for sides in chunks {
-        let one = merge_some(repository, &trees, &trunk, sides, options)?;
+        if merged.is_some() {
+            // The next commit is made on top of it.
+            trees.objects().place()?;
+        }
+        let one = merge_some(trees, &trunk, sides, options)?;
         let at = Some(one.commit);
         trunk = Trunk { at, was: at, purged: BTreeSet::new() };
         let (records, left_out, kept) = merged.map_or((0, 0, 0), |it| (it.records, it.left_out, it.kept));
@@ -141,16 +145,16 @@ pub fn merge_into(
 
 /// Merges as many sides as one commit can have.
 fn merge_some(
-    repository: &Repository,
     trees: &Trees<'_>,
     Trunk { at: trunk, was, purged }: &Trunk,
     sides: &[Side],
     options: &Options,
 ) -> Result<Merged, Error> {
     let (trunk, was) = (*trunk, *was);
+    let repository = trees.objects().repository;
     let tree_of = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit).doing("reading a commit")?.tree_id());
     let trunk_tree = trunk.map(tree_of).transpose()?;
-    let mut draft = Draft::of(repository, trees, trunk, trunk_tree);
+    let mut draft = Draft::of(trees, trunk, trunk_tree);
     for side in sides {
         let base = side.base.map(tree_of).transpose()?;
         draft.add(side.lane.is_none(), base, tree_of(side.tip)?)?;
@@ -164,13 +168,13 @@ fn merge_some(
         changed.entry(lost.path).or_insert(None);
     }
     let tree = pages::rendered(trees, was, tree, &changed)?;
-    let commit = commit(repository, trunk, tree, sides, (records, purged), options)?;
+    let commit = commit(trees, trunk, tree, sides, (records, purged), options)?;
     Ok(Merged { commit, records, left_out: draft.left_out, kept: draft.kept })
 }
 
 /// Makes the commit of `tree` that merges `sides`.
 fn commit(
-    repository: &Repository,
+    trees: &Trees<'_>,
     trunk: Option<Oid>,
     tree: Oid,
     sides: &[Side],
@@ -180,7 +184,7 @@ fn commit(
     let (mut homes, mut merged, mut newest) = (BTreeSet::new(), Vec::new(), 0);
     let mut parents: Vec<Commit<'_>> = Vec::new();
     for id in trunk.into_iter().chain(sides.iter().map(|side| side.tip)) {
-        parents.push(repository.find_commit(id).doing("reading a commit")?);
+        parents.push(trees.objects().repository.find_commit(id).doing("reading a commit")?);
     }
     for (side, tip) in sides.iter().zip(parents.iter().skip(usize::from(trunk.is_some()))) {
         let Trailers { home, .. } = message::parse(tip.message_bytes());
@@ -200,8 +204,6 @@ fn commit(
         purged,
         skips_checks: options.skips_checks,
     });
-    let who = Signature::new(AUTHOR.0, AUTHOR.1, &Time::new(newest, 0)).doing("signing")?;
-    let tree = repository.find_tree(tree).doing("reading the merged tree")?;
-    let parents: Vec<&Commit<'_>> = parents.iter().collect();
-    repository.commit(None, &who, &who, &message, &tree, &parents).doing("making the trunk's commit")
+    let parents: Vec<Oid> = parents.iter().map(Commit::id).collect();
+    trees.objects().commit(tree, &parents, newest, &message)
 }

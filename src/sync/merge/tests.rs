@@ -44,6 +44,7 @@ impl Lab {
         let write = |text: &str| trees.write(text.as_bytes()).expect("it is written");
         let changes: Changes = files.iter().map(|(path, text)| ((*path).to_owned(), text.map(write))).collect();
         let tree = trees.with(parent.map(|it| self.tree_of(it)), &changes).expect("a tree");
+        trees.objects().place().expect("it can be placed");
         self.commit_tree(parent, tree, seconds)
     }
 
@@ -244,6 +245,7 @@ fn nothing_of_a_hostile_lane_lands_but_its_records() {
     let side = lab.lane(1, &files);
     let trees = lab.trees();
     let link = trees.write(b"/etc/passwd").expect("it is written");
+    trees.objects().place().expect("it can be placed");
     let mut raw = Vec::new();
     for (mode, name) in
         [("120000", "link-00000008.md"), ("160000", "module-00000008.md"), ("100755", "run-00000008.md")]

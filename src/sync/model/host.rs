@@ -208,7 +208,7 @@ impl World {
         let kept = self.hosts[host].keep.clone();
         let seen =
             Seen { trunk, lanes: &lanes, kept: &kept, merged: &merged, clean: None, purged: &purged, erased: &nothing };
-        let mut purge = purge(&self.repository, &seen).expect("it can be rewritten");
+        let mut purge = purge(&self.trees(), &seen).expect("it can be rewritten");
         if self.plan.merges_lanes_raw {
             purge.lanes = lanes.clone();
         }
@@ -228,7 +228,9 @@ impl World {
         }
         let options = Options { group: GROUP, skips_checks: false };
         let into = Trunk { at: purge.trunk, was: trunk, purged: purge.new.clone() };
-        let made = merge_into(&self.repository, &into, &sides, &options).expect("it merges");
+        let trees = self.trees();
+        let made = merge_into(&trees, &into, &sides, &options).expect("it merges");
+        drop(trees);
         self.moment(5)?;
         let rewritten: Vec<(Uuid, Oid, Oid)> =
             lanes.iter().map(|(lane, tip)| (*lane, *tip, purge.lanes[lane])).filter(|it| it.1 != it.2).collect();
@@ -255,8 +257,9 @@ impl World {
 
     fn take_out(&mut self, host: usize, erased: &BTreeSet<RecordId>) {
         let tip = self.hosts[host].tip.map(|tip| {
-            let mut rewriter = Rewriter::of(&self.repository, erased, Looks::ByName).expect("its objects");
-            rewriter.commit(tip, None).expect("it can be rewritten")
+            let trees = self.trees();
+            let now = Rewriter::of(trees.objects(), erased, Looks::ByName).commit(tip, None);
+            now.expect("it can be rewritten")
         });
         self.hosts[host].tip = tip;
     }

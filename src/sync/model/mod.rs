@@ -174,7 +174,7 @@ impl World {
     }
 
     fn trees(&self) -> Trees<'_> {
-        Trees::of(&self.repository).expect("its objects")
+        Trees::direct(&self.repository).expect("its objects")
     }
 
     fn tree(&self, commit: Option<Oid>) -> Option<Oid> {

@@ -8,17 +8,19 @@
 //! | while the new one is made | a folder among the temporary files | made again; recovery sweeps |
 //! | the old one is removed, the new one not in its place | no `sync.git` | the next sync makes it from the remote |
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::collections::{BTreeSet, HashSet};
 
-use git2::{Oid, Repository};
+use git2::{ObjectType, Oid, Repository};
 
 use super::{Looks, Rewriter};
 use crate::fs::{self, Point, crash};
 use crate::model::RecordId;
 use crate::sync::Error;
+use crate::sync::objects::Objects;
 use crate::sync::store::{ACKED, Store};
+use crate::sync::tree;
 use crate::sync::trunk::NEXT;
+use crate::target::history::tree::{Shape, entries};
 
 impl Store {
     /// Takes the records `ids` out of the repository, and everything that nothing names.
@@ -28,7 +30,8 @@ impl Store {
     pub fn rebuild(&self, ids: &BTreeSet<RecordId>) -> Result<(), Error> {
         let (name, folder) = self.begin_repository()?;
         let old = self.repository()?;
-        let mut rewriter = Rewriter::of(&old, ids, Looks::Everywhere)?;
+        let objects = Objects::of(&old)?;
+        let mut rewriter = Rewriter::of(&objects, ids, Looks::Everywhere);
         let mut references = Vec::new();
         for reference in old.references()? {
             let reference = reference?;
@@ -38,8 +41,9 @@ impl Store {
                 references.push((name.to_owned(), now));
             }
         }
+        objects.place()?;
         let new = Repository::open_bare(folder.path())?;
-        copy(&old, &new, &references)?;
+        copy(&objects, &Objects::of(&new)?, references.iter().map(|(_, at)| *at))?;
         for (name, at) in &references {
             new.reference(name, *at, true, "sync")?;
         }
@@ -50,24 +54,30 @@ impl Store {
     }
 }
 
-/// Copies all that `references` reach, as one pack.
-fn copy(from: &Repository, to: &Repository, references: &[(String, Oid)]) -> Result<(), Error> {
-    let mut walk = from.revwalk()?;
-    references.iter().try_for_each(|(_, at)| walk.push(*at))?;
-    let mut pack = from.packbuilder()?;
-    pack.insert_walk(&mut walk)?;
-    if pack.object_count() == 0 {
-        return Ok(());
+/// Copies all that `tips` reach, as new packs.
+pub(crate) fn copy(from: &Objects<'_>, to: &Objects<'_>, tips: impl Iterator<Item = Oid>) -> Result<(), Error> {
+    let mut walk = from.repository.revwalk()?;
+    for tip in tips {
+        walk.push(tip)?;
     }
-    let objects = to.odb()?;
-    let mut writer = objects.packwriter()?;
-    let mut failed = None;
-    pack.foreach(|part| {
-        failed = writer.write_all(part).err();
-        failed.is_none()
-    })?;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(writer.commit().map(drop)?),
+    let mut seen = HashSet::new();
+    for id in walk {
+        let id = id?;
+        let tree = from.repository.find_commit(id)?.tree_id();
+        let mut left = vec![id, tree];
+        while let Some(id) = left.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let missing =
+                || tree::Error::Malformed { id: id.to_string(), what: "which is named and missing".to_owned() };
+            let object = from.read(id)?.ok_or_else(missing)?;
+            if object.kind() == ObjectType::Tree {
+                let named = entries(object.data()).flatten().filter(|entry| entry.shape() != Shape::Submodule);
+                left.extend(named.map(|entry| entry.id));
+            }
+            to.write(object.kind(), object.data())?;
+        }
     }
+    Ok(to.place()?)
 }

@@ -22,8 +22,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use git2::{Oid, Repository};
+use git2::Oid;
 
+#[cfg(test)]
+pub(crate) use cache::copy;
 pub use rewrite::{Looks, Rewriter, has};
 
 use super::fold::Lanes;
@@ -66,12 +68,13 @@ pub struct Seen<'s> {
     pub erased: &'s BTreeSet<RecordId>,
 }
 
-/// Takes what is erased out of `seen`. Objects are added to `repository`; nothing else changes.
+/// Takes what is erased out of `seen`. Objects are added to those of `trees`, and placed; nothing else changes.
 ///
 /// # Errors
 /// Every [`Error`].
-pub fn purge(repository: &Repository, seen: &Seen<'_>) -> Result<Purge, Error> {
-    let trees = Trees::of(repository)?;
+pub fn purge(trees: &Trees<'_>, seen: &Seen<'_>) -> Result<Purge, Error> {
+    let objects = trees.objects();
+    let repository = objects.repository;
     let tree_of = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit).doing("reading a commit")?.tree_id());
     let unmerged: Lanes =
         seen.lanes.iter().filter(|(lane, tip)| seen.merged.get(*lane) != Some(*tip)).map(|(l, t)| (*l, *t)).collect();
@@ -79,25 +82,28 @@ pub fn purge(repository: &Repository, seen: &Seen<'_>) -> Result<Purge, Error> {
     let of_lanes = unmerged.iter().map(|(lane, tip)| (seen.merged.get(lane).copied(), *tip));
     let mut erased = seen.erased.clone();
     for (before, tip) in of_trunk.chain(of_lanes).chain(seen.kept.iter().map(|kept| (None, *kept))) {
-        erased.extend(erased_in(&trees, before.map(tree_of).transpose()?, tree_of(tip)?)?);
+        erased.extend(erased_in(trees, before.map(tree_of).transpose()?, tree_of(tip)?)?);
     }
     let new: BTreeSet<RecordId> = erased.difference(seen.purged).copied().collect();
     let all = erased.union(seen.purged).copied().collect();
-    let mut everywhere = Rewriter::of(repository, &new, Looks::Everywhere)?;
+    let mut everywhere = Rewriter::of(objects, &new, Looks::Everywhere);
     // Of what is not merged, each erased record goes: a home that was offline pushes what was purged long ago.
-    let mut by_name = Rewriter::of(repository, &all, Looks::ByName)?;
-    let mut of_kept = Rewriter::of(repository, &all, Looks::Everywhere)?;
+    let mut by_name = Rewriter::of(objects, &all, Looks::ByName);
+    let mut of_kept = Rewriter::of(objects, &all, Looks::Everywhere);
     let mut purge = Purge { new, ..Purge::default() };
     purge.trunk = seen.trunk.map(|trunk| everywhere.commit(trunk, None)).transpose()?;
     for (lane, tip) in seen.lanes {
         let mut now = everywhere.commit(*tip, None)?;
         if unmerged.contains_key(lane) {
             let since = seen.merged.get(lane).map(|since| everywhere.commit(*since, None)).transpose()?;
+            // It walks over what the other has made.
+            objects.place()?;
             now = by_name.commit(now, since)?;
         }
         purge.lanes.insert(*lane, now);
     }
     purge.kept = seen.kept.iter().map(|kept| of_kept.commit(*kept, None)).collect::<Result<_, _>>()?;
+    objects.place()?;
     Ok(purge)
 }
 

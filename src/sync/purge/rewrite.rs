@@ -9,12 +9,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use git2::{ErrorCode, ObjectType, Odb, Oid, Repository, Sort};
+use git2::{ObjectType, Oid, Sort};
 
 use crate::model::RecordId;
 use crate::page::{Presence, StateFile};
 use crate::sync::merge::FILE_BYTES_MAX;
 use crate::sync::message::with_tips;
+use crate::sync::objects::Objects;
 use crate::sync::tree::{Doing as _, Error};
 use crate::target::history::tree::{Entry, Shape, entries, with_changes};
 use crate::target::history::{commit_without, shows};
@@ -41,8 +42,7 @@ enum After {
 
 /// What commits become without some records.
 pub struct Rewriter<'r> {
-    repository: &'r Repository,
-    objects: Odb<'r>,
+    objects: &'r Objects<'r>,
     ids: BTreeSet<RecordId>,
     short: BTreeSet<String>,
     looks: Looks,
@@ -53,21 +53,17 @@ pub struct Rewriter<'r> {
 }
 
 impl<'r> Rewriter<'r> {
-    /// Rewrites commits of `repository` without the records `ids`.
-    ///
-    /// # Errors
-    /// [`Error::Git`].
-    pub fn of(repository: &'r Repository, ids: &BTreeSet<RecordId>, looks: Looks) -> Result<Rewriter<'r>, Error> {
-        Ok(Rewriter {
-            repository,
-            objects: repository.odb().doing("opening the objects")?,
+    /// Rewrites commits among `objects` without the records `ids`.
+    pub fn of(objects: &'r Objects<'r>, ids: &BTreeSet<RecordId>, looks: Looks) -> Rewriter<'r> {
+        Rewriter {
+            objects,
             ids: ids.clone(),
             short: ids.iter().map(|id| id.short()).collect(),
             looks,
             trees: HashMap::new(),
             files: HashMap::new(),
             commits: HashMap::new(),
-        })
+        }
     }
 
     /// What the commit `tip` becomes: itself, if neither it nor a commit before it has anything of the records. What `since` reaches
@@ -82,7 +78,7 @@ impl<'r> Rewriter<'r> {
         if let Some(known) = self.commits.get(&tip) {
             return Ok(*known);
         }
-        let mut walk = self.repository.revwalk().doing("walking a lane or the trunk")?;
+        let mut walk = self.objects.repository.revwalk().doing("walking a lane or the trunk")?;
         walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).doing("walking a lane or the trunk")?;
         walk.push(tip).doing("walking a lane or the trunk")?;
         if let Some(since) = since {
@@ -100,18 +96,21 @@ impl<'r> Rewriter<'r> {
 
     /// What a commit becomes whose parents were rewritten.
     fn one(&mut self, id: Oid) -> Result<Oid, Error> {
-        let tree = self.repository.find_commit(id).doing("reading a commit")?.tree_id();
+        let tree = self.objects.repository.find_commit(id).doing("reading a commit")?.tree_id();
         let tree = match self.tree(tree, false, 0)? {
             After::Same => None,
             After::Tree(tree) => Some(tree),
-            After::Empty => Some(self.objects.write(ObjectType::Tree, &[]).doing("writing a folder")?),
+            After::Empty => Some(self.objects.write(ObjectType::Tree, &[])?),
         };
-        let raw = self.objects.read(id).doing("reading a commit")?;
+        let raw = self
+            .objects
+            .read(id)?
+            .ok_or_else(|| Error::Malformed { id: id.to_string(), what: "a commit".to_owned() })?;
         match commit_without(raw.data(), tree, &self.commits, &self.short) {
             None => Ok(id),
             Some(bytes) => {
                 let bytes = with_tips(&bytes, &self.commits);
-                self.objects.write(ObjectType::Commit, &bytes).doing("writing a commit")
+                self.objects.write(ObjectType::Commit, &bytes)
             }
         }
     }
@@ -120,11 +119,11 @@ impl<'r> Rewriter<'r> {
         if let Some(known) = self.trees.get(&(id, is_named)) {
             return Ok(*known);
         }
-        let Some(object) = self.read(id)?.filter(|it| it.kind() == ObjectType::Tree && depth <= DEPTH_MAX) else {
+        let Some(object) = self.objects.read(id)?.filter(|it| it.kind() == ObjectType::Tree && depth <= DEPTH_MAX)
+        else {
             return Ok(After::Same);
         };
-        let data = object.data().to_owned();
-        drop(object);
+        let data = object.into_data();
         let malformed = |_| Error::Malformed { id: id.to_string(), what: "a folder".to_owned() };
         let mut changes = Vec::new();
         for entry in entries(&data) {
@@ -146,7 +145,7 @@ impl<'r> Rewriter<'r> {
             true => After::Same,
             false => match with_changes(&data, changes).map_err(malformed)? {
                 bytes if bytes.is_empty() => After::Empty,
-                bytes => After::Tree(self.objects.write(ObjectType::Tree, &bytes).doing("writing a folder")?),
+                bytes => After::Tree(self.objects.write(ObjectType::Tree, &bytes)?),
             },
         };
         self.trees.insert((id, is_named), after);
@@ -166,19 +165,12 @@ impl<'r> Rewriter<'r> {
         if let Some(known) = self.files.get(&id) {
             return Ok(*known);
         }
-        let goes = match self.read(id)? {
-            Some(file) if file.len() <= FILE_BYTES_MAX => has(file.data(), &self.ids, &self.short),
+        let goes = match self.objects.read(id)? {
+            Some(file) if file.data().len() <= FILE_BYTES_MAX => has(file.data(), &self.ids, &self.short),
             _ => false,
         };
         self.files.insert(id, goes);
         Ok(goes)
-    }
-
-    fn read(&self, id: Oid) -> Result<Option<git2::OdbObject<'_>>, Error> {
-        match self.objects.read(id) {
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-            read => read.map(Some).doing("reading an object"),
-        }
     }
 }
 

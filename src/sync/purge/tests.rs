@@ -11,6 +11,7 @@ use crate::model::path::state_file;
 use crate::model::{Learning, Level, Record, RecordId, Request, Revision};
 use crate::page::{self, Presence, StateFile};
 use crate::sync::message::{self, Merge};
+use crate::sync::objects::Objects;
 use crate::sync::tree::{Changes, Trees};
 
 struct Lab {
@@ -35,6 +36,7 @@ impl Lab {
         let parents: Vec<_> = parents.iter().map(|id| self.repository.find_commit(*id).expect("there")).collect();
         let base = parents.first().map(git2::Commit::tree_id);
         let tree = trees.with(base, &changes).expect("a tree");
+        trees.objects().place().expect("it can be placed");
         let tree = self.repository.find_tree(tree).expect("the tree");
         let who = Signature::new("a", "a@b", &Time::new(7, 0)).expect("a signature");
         let parents: Vec<_> = parents.iter().collect();
@@ -43,7 +45,10 @@ impl Lab {
 
     fn without(&self, tip: Oid, ids: &[RecordId], looks: Looks) -> Oid {
         let ids = ids.iter().copied().collect();
-        Rewriter::of(&self.repository, &ids, looks).expect("its objects").commit(tip, None).expect("rewritten")
+        let objects = Objects::of(&self.repository).expect("its objects");
+        let now = Rewriter::of(&objects, &ids, looks).commit(tip, None).expect("rewritten");
+        objects.place().expect("it can be placed");
+        now
     }
 
     fn files(&self, tip: Oid) -> BTreeSet<String> {

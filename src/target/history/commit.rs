@@ -8,7 +8,6 @@ use jiff::Timestamp;
 
 use super::message::{self, Trailer};
 use super::pack::{self, Placed, Staging};
-use super::pack_writer::Object;
 use super::refs::{self, Expected};
 use super::tree::{self, Entry, Shape};
 use super::{CommitId, Doing as _, Error, History, Obstacle, bytes};
@@ -16,6 +15,7 @@ use crate::fs::crash::Point;
 use crate::model::layout::{self, join};
 use crate::model::position::Position;
 use crate::model::{BadPath, FileImage, HomeId, Intent, JournalId, Op, check_path};
+use crate::objects::Object;
 
 /// Attempts to make a commit while others keep moving the branch.
 const ATTEMPTS_MAX: usize = 10;

@@ -8,6 +8,7 @@ use git2::Oid;
 
 use crate::fs;
 use crate::model::BadPath;
+use crate::objects;
 
 /// A path that cannot be in the tree, since something of the owner's is in its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +151,15 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         let wrong = matches!(self, Error::Unsupported { .. } | Error::ForeignOwner { .. } | Error::Inside { .. });
         wrong || matches!(self, Error::Reference { .. })
+    }
+}
+
+impl From<objects::Error> for Error {
+    fn from(error: objects::Error) -> Error {
+        match error {
+            objects::Error::Io { doing, path, source } => Error::Io { doing, path, source },
+            objects::Error::Name(source) => Error::Git { doing: "naming an object", source },
+        }
     }
 }
 

@@ -41,7 +41,6 @@ mod options;
 mod outer;
 mod pack;
 mod pack_file;
-mod pack_writer;
 mod plain;
 mod pointer;
 mod query;

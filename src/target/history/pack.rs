@@ -23,11 +23,11 @@ use std::time::Duration;
 use git2::{Config, Oid, PackBuilder};
 
 use super::pack_file::{is_pack, is_there, remove, remove_replaced};
-use super::pack_writer::{self, Object};
 use super::{Doing as _, DoingAt as _, Error, History, lock, setup, sync};
 use crate::fs::crash::Point;
 use crate::fs::{self, Dir, os};
 use crate::model::layout::{STAGING_END, STAGING_START};
+use crate::objects::{self, Object};
 
 /// The prefix of our `.keep` files. The rest of the line names the owner; further lines name the packs that this pack
 /// replaces.
@@ -140,7 +140,7 @@ impl Staging {
 
     /// Writes `objects`, which are distinct.
     pub(super) fn write_objects(self, objects: &[Object<'_>]) -> Result<Staged, Error> {
-        let name = pack_writer::write(&self.folder, objects)?;
+        let name = objects::write(&self.folder, objects)?;
         Ok(Staged { staging: self, name })
     }
 
@@ -390,7 +390,7 @@ mod tests {
         let packs = root(&machine);
         let staging = packs.make_folder("staging").expect("it can be made");
         let blob = Object::new(ObjectType::Blob, vec![b'x'; 4000]).expect("it has a name");
-        let name = pack_writer::write(&staging, &[blob]).expect("it can be written");
+        let name = objects::write(&staging, &[blob]).expect("it can be written");
         let keep = staging.create_empty("keep").expect("it can be made");
         keep.write_all(b"indelible commit\n").expect("it can be written");
         keep.sync_now().expect("it can be synced");

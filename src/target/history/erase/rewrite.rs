@@ -11,11 +11,11 @@ use std::collections::HashMap;
 use git2::{ObjectType, Odb, Oid, Repository, Sort};
 
 use super::super::pack::{self, Placed, Staging};
-use super::super::pack_writer::Object;
 use super::super::{Doing as _, Error, History};
 use super::survey::{After, Survey};
 use super::words::commit_without;
 use crate::fs::Point;
+use crate::objects::Object;
 
 /// How many bytes of new objects are kept in memory before they become a pack.
 const PACK_BYTES: usize = 16 << 20;
