@@ -236,7 +236,10 @@ impl Session<'_> {
 
     /// Fetches what the remote has and this home lacks.
     pub(super) fn fetch_all(&mut self, asked: Asked) -> Result<Remote, Error> {
-        let refs = self.list()?;
+        let refs = match self.listed.take() {
+            Some(refs) => refs,
+            None => self.list()?,
+        };
         let (mut names, mut lanes): (BTreeMap<Uuid, Vec<String>>, Lanes) = (BTreeMap::new(), Lanes::new());
         let mut specs = Vec::new();
         for (name, lane, tip) in refs.lanes(&self.options.lanes) {
@@ -424,8 +427,7 @@ impl Session<'_> {
 
     fn fold_some(&mut self, remote: &Remote, lanes: &[(Uuid, Oid)], done: &mut Combined) -> Result<(), Error> {
         let names = |lane: &Uuid| remote.names.get(lane).into_iter().flatten();
-        let mut args: Vec<String> =
-            ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags"].map(str::to_owned).to_vec();
+        let mut args = Vec::new();
         for (lane, tip) in lanes {
             args.extend(names(lane).map(|name| format!("--force-with-lease={name}:{tip}")));
         }
@@ -433,7 +435,7 @@ impl Session<'_> {
         for (lane, _) in lanes {
             args.extend(names(lane).map(|name| format!(":{name}")));
         }
-        let output = self.run(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let output = self.run_push(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
         crash::at(Point::FoldHalfDone)?;
         let text = output.text();
         for (lane, _) in lanes {

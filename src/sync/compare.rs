@@ -22,7 +22,7 @@ use crate::random;
 use super::merge::FILE_BYTES_MAX;
 use super::purge::{Looks, Rewriter, erased_in};
 use super::push::Asked;
-use super::remote::TRUNKS;
+use super::remote::{TRUNKS, lane_of};
 use super::store::{ACKED, LANE, LANES, TRUNK};
 use super::tree::{self, Trees};
 use super::{Class, Error, Session};
@@ -100,7 +100,25 @@ impl Session<'_> {
     /// What the remote's lane has, and what to expect of it.
     pub(super) fn compared(&mut self, tip: Oid, asked: Asked) -> Result<Compared, Error> {
         let Some(name) = self.store.state().lane_name() else { return Ok(Compared::Expect(None)) };
-        let Some(value) = self.look(&name)? else {
+        let value = self.look(&name)?;
+        self.compared_with(&name, value, tip, asked)
+    }
+
+    /// As [`Session::compared`], from a list of all that the remote has, which is kept for what asks next.
+    pub(super) fn compared_in_list(&mut self, tip: Oid, asked: Asked) -> Result<Compared, Error> {
+        let Some(name) = self.store.state().lane_name() else { return Ok(Compared::Expect(None)) };
+        // A lane can have a prefix that is not among the options any more.
+        if lane_of(&name, &self.options.lanes).is_none() {
+            return self.compared(tip, asked);
+        }
+        let refs = self.list()?;
+        let value = refs.all.get(&name).copied();
+        self.listed = Some(refs);
+        self.compared_with(&name, value, tip, asked)
+    }
+
+    fn compared_with(&mut self, name: &str, value: Option<Oid>, tip: Oid, asked: Asked) -> Result<Compared, Error> {
+        let Some(value) = value else {
             self.check_not_emptied(asked)?;
             return Ok(Compared::Expect(None));
         };
@@ -110,7 +128,7 @@ impl Session<'_> {
         if self.is_ancestor(value, tip)? {
             return Ok(Compared::Expect(Some(value)));
         }
-        if self.learn_erasures(asked, value)? || self.take_over_at(&name, value)? {
+        if self.learn_erasures(asked, value)? || self.take_over_at(name, value)? {
             return Ok(Compared::TakenOver);
         }
         self.begin_another()?;

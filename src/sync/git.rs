@@ -15,6 +15,7 @@ use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ use super::{Class, Error};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long output is waited for once the child has ended: a process that it left behind can hold the pipe open.
 const OUTPUT_WAIT: Duration = Duration::from_millis(500);
+/// The first pause between two looks at a child that has closed its output.
+const PAUSE_MIN: Duration = Duration::from_micros(100);
 /// The longest pause between two looks at a running child.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 /// So much of what a child says on stderr is kept.
@@ -207,15 +210,16 @@ impl Git {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = os::start_in_session(&mut command)
             .map_err(|error| Error::new(Class::Config, format!("{} cannot be run: {error}", self.program.display())))?;
-        let output = Kept::of(child.stdout.take(), limits.bytes_max);
-        let errors = Kept::of(child.stderr.take(), STDERR_MAX);
+        let (is_closing, closing) = mpsc::channel();
+        let output = Kept::of(child.stdout.take(), limits.bytes_max, Some(is_closing));
+        let errors = Kept::of(child.stderr.take(), STDERR_MAX, None);
         if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
             let input = input.to_vec();
             // It ends with the child, which closes the other end.
             std::thread::spawn(move || stdin.write_all(&input));
         }
-        let ended =
-            wait(&mut child, limits).map_err(|error| Error::new(Class::Later, format!("git {doing}: {error}")))?;
+        let ended = wait(&mut child, &closing, limits)
+            .map_err(|error| Error::new(Class::Later, format!("git {doing}: {error}")))?;
         let (stdout, stderr) = (output.taken(), errors.taken());
         match ended {
             Ended::Itself(success) => Ok(Output { success, stdout, stderr: said(&stderr) }),
@@ -262,8 +266,9 @@ enum Ended {
     Stopped,
 }
 
-fn wait(child: &mut Child, limits: &Limits<'_>) -> io::Result<Ended> {
-    let mut pause = Duration::from_micros(500);
+/// Waits until the child has ended. It is looked at soon after it has closed its output, which `closing` says, and now and then.
+fn wait(child: &mut Child, closing: &mpsc::Receiver<()>, limits: &Limits<'_>) -> io::Result<Ended> {
+    let (mut pause, mut is_open) = (Duration::from_micros(500), true);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Ended::Itself(status.success()));
@@ -277,7 +282,13 @@ fn wait(child: &mut Child, limits: &Limits<'_>) -> io::Result<Ended> {
             os::end_session(child, PATIENCE)?;
             return Ok(why);
         }
-        std::thread::sleep(pause.min(limits.until - now));
+        let slept = pause.min(limits.until - now);
+        if !is_open {
+            std::thread::sleep(slept);
+        } else if closing.recv_timeout(slept) != Err(RecvTimeoutError::Timeout) {
+            (pause, is_open) = (PAUSE_MIN, false);
+            continue;
+        }
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
@@ -289,7 +300,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(pipe: Option<impl Read + Send + 'static>, bytes_max: usize) -> Kept {
+    /// `is_closed` is told when the pipe has ended.
+    fn of(pipe: Option<impl Read + Send + 'static>, bytes_max: usize, is_closed: Option<mpsc::Sender<()>>) -> Kept {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let reader = pipe.map(|mut pipe| {
             let bytes = Arc::clone(&bytes);
@@ -300,6 +312,7 @@ impl Kept {
                     let room = bytes_max.saturating_sub(bytes.len());
                     bytes.extend_from_slice(&piece[..read.min(room)]);
                 }
+                drop(is_closed);
             })
         });
         Kept { bytes, reader }

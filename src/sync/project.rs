@@ -9,6 +9,7 @@
 //! the page alone, since its log and its outcome are made from it. A file counts as such a page by its content, so a
 //! project's own files cannot get in. Titles are in pages alone, never in a message.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
@@ -99,8 +100,10 @@ impl From<Error> for End {
 struct Known {
     repository: Repository,
     trees: Vec<Oid>,
-    /// Pages that the trunk had once; looked for only where nothing is known of the own lane.
-    ever: HashSet<Oid>,
+    /// The trunk whose pages of before count, too: where nothing is known of the own lane.
+    before: Option<Oid>,
+    /// What it had once, as soon as that is asked for.
+    ever: OnceCell<HashSet<Oid>>,
 }
 
 impl Known {
@@ -109,11 +112,8 @@ impl Known {
         let (lane, trunk) = (target(&repository, LANE)?, target(&repository, TRUNK)?);
         let tree = |commit: Oid| Ok::<_, Error>(repository.find_commit(commit)?.tree_id());
         let trees = lane.into_iter().chain(trunk).map(tree).collect::<Result<Vec<_>, _>>()?;
-        let ever = match (lane, trunk) {
-            (None, Some(trunk)) => blobs_of(&repository, trunk)?,
-            _ => HashSet::new(),
-        };
-        Ok(Known { repository, trees, ever })
+        let before = trunk.filter(|_| lane.is_none());
+        Ok(Known { repository, trees, before, ever: OnceCell::new() })
     }
 
     fn has_folder(&self, path: &str, id: [u8; 20]) -> bool {
@@ -130,7 +130,11 @@ impl Known {
                 return Ok(true);
             }
         }
-        Ok(self.ever.contains(&blob))
+        let Some(before) = self.before else { return Ok(false) };
+        if self.ever.get().is_none() {
+            let _ = self.ever.set(blobs_of(&self.repository, before)?);
+        }
+        Ok(self.ever.get().is_some_and(|ever| ever.contains(&blob)))
     }
 
     /// Whether a state file says that the record `id` is erased: its page does not get into a lane, though it is here still.

@@ -73,7 +73,7 @@ impl Session<'_> {
 
     fn push_all(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
         self.check_private()?;
-        if asked.retry_held {
+        if asked.retry_held && !self.store.state().held.is_empty() {
             self.store.change(|state| {
                 state.held.clear();
                 state.projected = None;
@@ -245,7 +245,12 @@ impl Session<'_> {
     /// Compares the remote's lane with ours, and puts it right.
     fn compare(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
         let Some(tip) = self.store.target(LANE)? else { return Ok(()) };
-        match self.compared(tip, asked)? {
+        let compared = match asked.combine {
+            // What is asked for the trunk's sake says where the lane is, too.
+            true => self.compared_in_list(tip, asked)?,
+            false => self.compared(tip, asked)?,
+        };
+        match compared {
             Compared::Same => return self.acknowledged(tip),
             Compared::Expect(None) if self.is_in_trunk(tip)? => return Ok(()),
             Compared::Expect(Some(value)) => self.store.set(ACKED, value)?,
@@ -274,7 +279,7 @@ impl Session<'_> {
             return Ok(None);
         };
         let spec = format!("{tip}:{prefix}{}", random::id());
-        let output = self.run(&["push", "--dry-run", "--porcelain", "--no-verify", "--no-signed", REMOTE, &spec])?;
+        let output = self.run_push(&["--dry-run", REMOTE, &spec])?;
         output.ok("the remote takes no push").map(|_| Some(true))
     }
 
@@ -288,6 +293,7 @@ impl Session<'_> {
 
     /// Pushes `tip` as the lane, whatever has to be learnt of the remote's lane first.
     fn send(&mut self, tip: Oid, asked: Asked, done: &mut Pushed) -> Result<Sent, Error> {
+        self.listed = None;
         let mut expected = self.store.target(ACKED)?;
         if expected.is_none() {
             // It was there before, and is not: not every lane that is gone is to be put there again.
@@ -342,15 +348,16 @@ impl Session<'_> {
         let expected = expected.map(|id| id.to_string()).unwrap_or_default();
         let lease = format!("--force-with-lease={name}:{expected}");
         let spec = format!("{tip}:{name}");
-        let args = ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", &lease, REMOTE, &spec];
-        let output = self.run(&args)?;
+        let output = self.run_push(&[&lease, REMOTE, &spec])?;
         crash::at(Point::SyncAfterPush)?;
         Ok(answer_of(&output.text(), name, &output.stderr, output.success))
     }
 
     /// Notes that the remote has `tip`.
     fn acknowledged(&mut self, tip: Oid) -> Result<(), Error> {
-        self.store.set(ACKED, tip)?;
+        if self.store.target(ACKED)? != Some(tip) {
+            self.store.set(ACKED, tip)?;
+        }
         crash::at(Point::SyncAfterAcked)?;
         let records = records_of(self.store.repository()?.find_commit(tip)?.message_bytes());
         let pushed = At { commit: tip.to_string(), at: Timestamp::now() };

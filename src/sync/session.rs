@@ -1,5 +1,6 @@
 //! One sync: the store, the git program set up for the remote, and how far it may go.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use crate::home::Home;
 use crate::target::history::History;
 
 use super::git::{Git, Limits, Output};
+use super::remote::Refs;
 use super::store::Store;
 use super::{Class, Error, Options, url};
 
@@ -32,6 +34,10 @@ pub struct Session<'h> {
     pub store: Store,
     /// The git program, set up for the remote.
     pub git: Git,
+    /// The same for a push, once there is one.
+    push: OnceCell<Git>,
+    /// What the remote has, as it was just asked; nothing was pushed since.
+    pub(super) listed: Option<Refs>,
     /// How to sync.
     pub options: &'h Options,
     /// When it has to be over.
@@ -61,7 +67,8 @@ impl<'h> Session<'h> {
         let history = History::open(home.path(), options.history.clone())?;
         let store = Store::open(home, &options.remote, until, stop)?;
         let git = Git::new(program, store.path());
-        let mut session = Session { home, history, store, git, options, until, stop };
+        let mut session =
+            Session { home, history, store, git, push: OnceCell::new(), listed: None, options, until, stop };
         session.git = session.set_up()?;
         Ok(session)
     }
@@ -81,9 +88,6 @@ impl<'h> Session<'h> {
         git = git.setting("credential.interactive", "false");
         let remote = &self.options.remote;
         git = git.setting(&format!("remote.{REMOTE}.url"), remote);
-        if let Some(command) = self.receive_pack()? {
-            git = git.setting(&format!("remote.{REMOTE}.receivepack"), &command);
-        }
         if !url::may_be_ssh(remote) {
             return Ok(git);
         }
@@ -144,6 +148,25 @@ impl<'h> Session<'h> {
     /// As [`Git::run`].
     pub fn run(&self, args: &[&str]) -> Result<Output, Error> {
         self.git.run(args, &self.limits())
+    }
+
+    /// Runs git's `push` for the remote, with `args`.
+    ///
+    /// # Errors
+    /// As [`Git::run`].
+    pub(super) fn run_push(&self, args: &[&str]) -> Result<Output, Error> {
+        let git = match self.push.get() {
+            Some(git) => git,
+            None => {
+                let command = self.receive_pack()?;
+                self.push.get_or_init(|| match command {
+                    Some(command) => self.git.clone().setting(&format!("remote.{REMOTE}.receivepack"), &command),
+                    None => self.git.clone(),
+                })
+            }
+        };
+        let all = ["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags"];
+        git.run(&[&all, args].concat(), &self.limits())
     }
 
     /// Fetches what `specs` say into `sync.git`. No pruning, no tags, nothing forced that a spec does not say.

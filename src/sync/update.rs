@@ -33,7 +33,7 @@ impl Session<'_> {
     }
 
     fn push_updates(&self, updates: &[Update], is_atomic: bool) -> Result<(Answer, String), Error> {
-        let mut args = vec!["push", "--porcelain", "--no-verify", "--no-signed", "--no-follow-tags"];
+        let mut args = Vec::new();
         args.extend(is_atomic.then_some("--atomic"));
         let lease = |it: &Update| {
             let from = it.from.map(|from| from.to_string()).unwrap_or_default();
@@ -44,7 +44,7 @@ impl Session<'_> {
         args.extend(leases.iter().map(String::as_str));
         args.push(REMOTE);
         args.extend(specs.iter().map(String::as_str));
-        let output = self.run(&args)?;
+        let output = self.run_push(&args)?;
         let text = output.text();
         let answers = updates.iter().map(|it| answer_of(&text, &it.name, &output.stderr, output.success));
         Ok((worst(answers), output.stderr.clone()))

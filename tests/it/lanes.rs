@@ -643,6 +643,28 @@ fn a_container_drains_with_one_variable_and_few_requests() {
     assert!(message.contains("Indelible-Closed: true\n"), "{message}");
 }
 
+/// One list of references says where the lane is and what others have: the greeting of the protocol, and the list.
+#[test]
+fn a_sync_with_nothing_new_asks_the_remote_once() {
+    let remote = Remote::new();
+    let server = HttpGit::serve(remote.folder.path(), Answer::Serve);
+    let (home, importer) = (TestHome::new(), TestHome::new());
+    let receipt = home.record("failure", "one");
+    let sync = |home: &TestHome| {
+        let sync = home.cmd(["sync", "--json"]);
+        let sync = sync.env("INDELIBLE_REMOTE", server.url("memory.git")).env("INDELIBLE_SYNC_PUBLIC", "true");
+        let synced = sync.ok().json();
+        assert_eq!(synced["reached"], true, "{synced}");
+        server.traffic().0
+    };
+    for home in [&home, &importer] {
+        let _ = (sync(home), sync(home));
+        assert!(home.join(&receipt.page()).is_file(), "it was imported");
+        let requests = sync(home);
+        assert!((1..=2).contains(&requests), "{requests} requests");
+    }
+}
+
 #[test]
 fn what_cannot_be_reached_is_said_by_class() {
     let remote = Remote::new();
