@@ -313,7 +313,7 @@ impl Collecting {
             let state = StateFile::parse(id, &file.read()?);
             let on_disk = self.known.states.get(&id).and_then(Option::as_ref);
             // A later one on disk is not committed yet.
-            if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.revision < state.revision)) {
+            if state.as_ref().is_some_and(|state| on_disk.is_none_or(|it| it.rank() < state.rank())) {
                 self.missing_companions.push(path.to_owned());
             }
             self.known.committed_states.extend(state.map(|state| (id, state)));

@@ -71,12 +71,12 @@ impl Known {
     fn presence(&self, id: RecordId) -> Option<Presence> {
         let (mark, on_disk) = (self.marks.get(&id), self.states.get(&id).and_then(Option::as_ref));
         let states = [mark, on_disk, self.committed_states.get(&id)].into_iter().flatten();
-        states.max_by_key(|state| state.revision).map(|state| state.state)
+        states.max_by_key(|state| state.rank()).map(|state| state.state)
     }
 
     /// Whether the tree lacks `state`, or has an earlier one.
     pub(super) fn is_later(&self, state: &StateFile) -> bool {
-        self.committed_states.get(&state.of).is_none_or(|it| it.revision < state.revision)
+        self.committed_states.get(&state.of).is_none_or(|it| it.rank() < state.rank())
     }
 
     /// `evidence`, completed with the stores' revisions and the known state file.
@@ -103,9 +103,9 @@ impl Known {
         let mark = self.marks.get(&id);
         let on_disk = self.states.get(&id);
         let committed = self.committed_states.get(&id);
-        // If revisions are equal, the tree's counts.
+        // If ranks are equal, the tree's counts.
         let states = [mark, on_disk.and_then(Option::as_ref), committed].into_iter().flatten();
-        let state = states.max_by_key(|state| state.revision).cloned();
+        let state = states.max_by_key(|state| state.rank()).cloned();
         if mark.is_some_and(|mark| mark.state.is_hidden()) && matches!(evidence.row, Row::Missing | Row::Dangling) {
             evidence.row = Row::Marked;
         }
@@ -127,7 +127,7 @@ impl Known {
         }
         // A marker of another revision is brought to this one.
         let is_hidden = matches!(evidence.state, State::Retracted | State::Erased);
-        if is_hidden && mark.map(|mark| mark.revision) != state.as_ref().map(|state| state.revision) {
+        if is_hidden && mark.map(StateFile::rank) != state.as_ref().map(StateFile::rank) {
             evidence.row = Row::Dangling;
         }
         // So is one that does not know of a restoration: it counts as the mark of before.

@@ -88,11 +88,11 @@ fn erase(revision: Revision, state: Option<StateFile>) -> Resolution {
 fn presence(change: &Change, current: &Current, state: Option<Option<StateFile>>, restores: bool) -> Resolution {
     let known = state.as_ref().and_then(Option::as_ref);
     if let Some(state) = known {
+        if state.state == Presence::Erased || state.revision > change.revision {
+            return Resolution::Late;
+        }
         if state.revision == change.revision {
             return Resolution::Done;
-        }
-        if state.revision > change.revision || state.state == Presence::Erased {
-            return Resolution::Late;
         }
     }
     if restores && state.is_none() && current.page.is_none() {

@@ -77,6 +77,11 @@ impl StateFile {
         StateFile { of, state: Presence::Erased, revision, at, because: None }
     }
 
+    /// Which of several state files of a record counts: the one with the greatest rank. An erasure is above every revision.
+    pub fn rank(&self) -> (bool, Revision) {
+        (self.state == Presence::Erased, self.revision)
+    }
+
     /// Its path, relative to the home.
     pub fn path(&self) -> String {
         path::state_file(self.of)

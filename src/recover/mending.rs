@@ -20,7 +20,7 @@ use crate::model::path::{RecordPath, beside, is_domain_page, of_state_file};
 use crate::model::{
     Amended, Amendment, Change, FieldSpec, FileImage, Intent, Level, Op, Origin, Record, RecordId, Request, Revision,
 };
-use crate::page::{self, Parsed};
+use crate::page::{self, Parsed, Presence};
 use crate::pipeline::Pipeline;
 use crate::quarantine::Quarantine;
 use crate::target::index::{self, RowImage};
@@ -134,17 +134,21 @@ impl<'m, 'h> Mending<'m, 'h> {
         self.report.lost.push(lost);
     }
 
-    /// Repeats the retraction or restoration in the record's state file: its revision brings every store to it, and
+    /// Repeats the retraction, restoration or erasure in the record's state file: its revision brings every store to it, and
     /// changes nothing in stores that have it. If only the name of a torn state file is left, it is a retraction.
     fn state_again(&mut self, finding: &Finding) -> Result<(), Error> {
         let Some(of) = finding.id.or(finding.state.as_ref().map(|state| state.of)) else { return Ok(()) };
         let path = Some(finding.path.clone()).filter(|path| of_state_file(path).is_none());
-        let (restored, revision, at, because) = match &finding.state {
-            Some(state) => (!state.state.is_hidden(), state.revision, state.at, state.because.clone()),
-            None => (false, Revision::first(of).next(), crate::fs::now(), None),
+        let (presence, revision, at, because) = match &finding.state {
+            Some(state) => (state.state, state.revision, state.at, state.because.clone()),
+            None => (Presence::Retracted, Revision::first(of).next(), crate::fs::now(), None),
         };
         let change = Change { of, revision, base: Revision::first(of), at, path, because };
-        self.push(if restored { Op::Restore(change) } else { Op::Retract(change) })
+        self.push(match presence {
+            Presence::Restored => Op::Restore(change),
+            Presence::Retracted => Op::Retract(change),
+            Presence::Erased => Op::Erase { of, revision },
+        })
     }
 
     /// Retracts the records that commits of their owner's removed, unless there are too many: then a person decides.

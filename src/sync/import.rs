@@ -361,8 +361,7 @@ impl Importing<'_> {
             return Ok(());
         };
         let known = self.known(id)?;
-        let rank = |state: &StateFile| (state.state == Presence::Erased, state.revision);
-        if known.mark.as_ref().is_some_and(|mark| rank(mark) >= rank(&state)) {
+        if known.mark.as_ref().is_some_and(|mark| mark.rank() >= state.rank()) {
             return Ok(());
         }
         let is_here = known.content.is_some() || known.mark.is_some();

@@ -20,6 +20,31 @@ fn ids(home: &TestHome) -> Vec<String> {
     rows(home).into_keys().collect()
 }
 
+/// A full home in which a record was erased, too, and that one.
+fn full_and_erased() -> (TestHome, Vec<Receipt>, Receipt) {
+    let (home, receipts) = full();
+    let erased = home.record("failure", "erased");
+    home.flush();
+    let _ = home.cmd(["erase", &erased.id, "--yes"]).ok();
+    (home, receipts, erased)
+}
+
+/// `home` knows that the record `erased` was erased, not only that it is away, and nothing waits to be erased.
+#[track_caller]
+fn assert_stays_erased(home: &TestHome, erased: &Receipt) {
+    let refused = home.cmd(["restore", &erased.id]).run().exits(65);
+    assert!(refused.stderr.contains("was erased"), "{refused}");
+    let hidden = home.cmd(["list", "--json", "--state", "retracted"]).ok();
+    assert!(!hidden.stdout.contains(&erased.id), "{hidden}");
+    assert!(!home.private().join("erasing.json").exists(), "an erasure that was finished is not begun again");
+    let state = home.git(["show", &format!("main:{}", state_of(erased))]).ok();
+    assert!(state.stdout.contains("state: erased"), "{state}");
+}
+
+fn state_of(receipt: &Receipt) -> String {
+    format!("memory/retracted/{}/{}.md", &receipt.id[receipt.id.len() - 2..], receipt.id)
+}
+
 /// `home` has the records and the pages of `of`.
 #[track_caller]
 fn assert_back(of: &TestHome, home: &TestHome, how: &str) {
@@ -72,7 +97,7 @@ fn a_copy_that_was_made_beside_a_worker_and_recorders_has_what_was_acknowledged_
 
 #[test]
 fn git_alone_and_every_bare_clone_bring_records_and_history_back() {
-    let (home, receipts) = full();
+    let (home, receipts, erased) = full_and_erased();
     let git = home.join(".git");
     let clone = |how: &str, to: &TestHome| {
         let url = git.to_str().expect("UTF-8");
@@ -98,8 +123,10 @@ fn git_alone_and_every_bare_clone_bring_records_and_history_back() {
     for (restored, how) in [(&alone, ".git alone"), (&mirror, "a mirror"), (&bare, "a bare clone")] {
         let _ = restored.cmd(["init"]).ok();
         assert_back(&home, restored, how);
+        assert_stays_erased(restored, &erased);
     }
     assert_back(&home, &made, "a mirror in the place of a new home's history");
+    assert_stays_erased(&made, &erased);
     let gone = &receipts.last().expect("the retracted one").id;
     let _ = made.cmd(["restore", gone]).ok();
     let _ = made.cmd(["init"]).ok();
@@ -119,7 +146,7 @@ fn git_alone_and_every_bare_clone_bring_records_and_history_back() {
 
 #[test]
 fn files_alone_bring_records_and_retractions_back() {
-    let (home, receipts) = full();
+    let (home, receipts, erased) = full_and_erased();
     let restored = TestHome::absent();
     std::fs::create_dir(restored.path()).expect("a folder");
     for root in ["memory", "experiments"] {
@@ -130,6 +157,7 @@ fn files_alone_bring_records_and_retractions_back() {
     }
     let _ = restored.cmd(["init"]).ok();
     assert_back(&home, &restored, "files alone");
+    assert_stays_erased(&restored, &erased);
     let gone = &receipts.last().expect("the retracted one").id;
     let hidden = restored.cmd(["list", "--json", "--state", "retracted"]).ok().json();
     assert_eq!(hidden["records"][0]["id"], gone.as_str(), "{hidden}");
