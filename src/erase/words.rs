@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 
 use crate::model::path::slug;
 use crate::model::{Field, RecordId, Request, fields_of};
-use crate::page;
+use crate::page::{self, StateFile};
 
 /// How much of a file is read at once.
 const PART_BYTES: usize = 1 << 20;
@@ -24,6 +24,9 @@ const LINE_BYTES_MAX: usize = 200;
 /// Fields that are one of a few values, a number, or another record's id.
 const PLAIN: [Field; 6] =
     [Field::Severity, Field::Confidence, Field::Verdict, Field::Of, Field::Resolves, Field::Result];
+
+/// What the source of a rule mostly is: names of kinds, which paths of every home have.
+const SOURCES: [&str; 4] = ["failure", "success", "observation", "auto"];
 
 /// One text that is looked for.
 #[derive(Debug)]
@@ -41,13 +44,16 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The lines of the records `ids`, as every version of their pages has them.
+    /// The lines of the records `ids`, as every version of their pages has them, and of why they were retracted.
     pub(super) fn of(pages: &[Vec<u8>], ids: &BTreeSet<RecordId>) -> Words {
         let mut lines = BTreeSet::new();
         for bytes in pages {
             let parsed = page::parse(bytes).ok();
             if let Some(request) = parsed.filter(|it| ids.contains(&it.id)).and_then(|it| it.request) {
                 add(&request, &mut lines);
+            }
+            if let Some(because) = StateFile::read(bytes).filter(|it| ids.contains(&it.of)).and_then(|it| it.because) {
+                add_text(&because, &mut lines);
             }
         }
         let mut lines: Vec<String> = lines.into_iter().collect();
@@ -128,14 +134,18 @@ fn add(request: &Request, lines: &mut BTreeSet<String>) {
     let record = &request.record;
     let fields = fields_of(record.kind()).filter(|spec| !PLAIN.contains(&spec.field));
     let texts = fields.filter_map(|spec| record.text(spec.field).map(|text| text.into_owned()));
+    let texts = texts.filter(|text| !SOURCES.contains(&text.as_str()));
     let slug = slug(record.headline());
-    for text in texts.chain(request.key.clone()).chain([slug]) {
-        for line in text.lines().chain(text.split(',')) {
-            let line = line.trim().to_ascii_lowercase();
-            let escaped = serde_json::to_string(&line).unwrap_or_default();
-            let escaped = escaped.trim_matches('"').to_owned();
-            lines.extend([line, escaped].into_iter().filter(|line| line.len() >= BYTES_MIN).map(cut));
-        }
+    texts.chain(request.key.clone()).chain([slug]).for_each(|text| add_text(&text, lines));
+}
+
+/// Adds the lines of a text.
+fn add_text(text: &str, lines: &mut BTreeSet<String>) {
+    for line in text.lines().chain(text.split(',')) {
+        let line = line.trim().to_ascii_lowercase();
+        let escaped = serde_json::to_string(&line).unwrap_or_default();
+        let escaped = escaped.trim_matches('"').to_owned();
+        lines.extend([line, escaped].into_iter().filter(|line| line.len() >= BYTES_MIN).map(cut));
     }
 }
 

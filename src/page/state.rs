@@ -100,6 +100,14 @@ impl StateFile {
         front.alone()
     }
 
+    /// Parses a state file whose record is not known. `None` for anything else.
+    pub fn read(bytes: &[u8]) -> Option<StateFile> {
+        // Nearly every file is a record's page.
+        memchr::memmem::find(bytes, b"\nof:").filter(|_| bytes.starts_with(b"---"))?;
+        let of = front_texts(bytes, &["of"])?.get("of")?.parse().ok()?;
+        StateFile::parse(of, bytes)
+    }
+
     /// Parses the state file of `of`. `None` if it is torn, or a required value is missing: then its name counts.
     pub fn parse(of: RecordId, bytes: &[u8]) -> Option<StateFile> {
         let front = front_texts(bytes, &["of", "state", "revision", "created_at", "because"])?;

@@ -209,6 +209,28 @@ fn a_retracted_record_with_the_same_words_is_in_no_ones_way() {
     assert_agree(&home);
 }
 
+/// Why a record was retracted can say what it said.
+#[test]
+fn the_reasons_of_retractions_go_as_well() {
+    let home = TestHome::new();
+    let receipt = recorded(&home, &["failure", "--title", "a plain one", "--domain", "ci"]);
+    home.flush();
+    let _ = home.cmd(["retract", &receipt.id, "--because", "hunter2 zebra was in it"]).ok();
+    let _ = home.cmd(["restore", &receipt.id]).ok();
+    let _ = home.cmd(["retract", &receipt.id, "--because", "akia7zz as well"]).ok();
+    let other = home.record("success", "beside");
+    home.flush();
+    assert!(!places(&home, &NEEDLES).is_empty());
+    let _ = erase(&home, std::slice::from_ref(&receipt), &["--yes"]).ok();
+    assert_gone(&home);
+    assert_whole(&home, &[other]);
+    assert_agree(&home);
+    let again = home.cmd(["retract", &receipt.id]).ok();
+    assert!(again.stdout.contains("already erased"), "{again}");
+    let shown = home.cmd(["show", &receipt.id]).run().exits(1);
+    assert!(shown.stderr.contains("nothing brings it back"), "{shown}");
+}
+
 #[test]
 fn no_file_of_the_home_has_a_byte_of_what_was_erased() {
     let (home, secrets, others) = planted();

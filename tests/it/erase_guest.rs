@@ -50,6 +50,19 @@ fn guest() -> Guest {
     Guest { home, secrets, others, dangling }
 }
 
+/// The source of a rule is the name of a kind, which every path of such a record has.
+#[test]
+fn what_every_home_says_is_not_named() {
+    let home = repository();
+    let _ = home.cmd(["init"]).ok();
+    let rule = recorded(&home, &["heuristic", "--domain", "sekretdomain9", "--rule", "never zebra hunter2"]);
+    let _ = home.record("observation", "beside");
+    home.flush();
+    let said = erase(&home, &[rule], &["--yes"]).ok();
+    assert!(!said.stdout.contains("says the same words"), "{said}");
+    assert_gone(&home);
+}
+
 /// Whether the file `name` in `.git` is ours, or is there for speed alone.
 fn is_ours(name: &str) -> bool {
     // A gc of theirs lists all references in info/refs.

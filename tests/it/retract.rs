@@ -58,7 +58,7 @@ fn every_kind_leaves_every_store_and_comes_back() {
     args.extend(receipts.iter().map(|receipt| receipt.id.as_str()));
     let said = home.cmd(&args).ok();
     assert!(said.stdout.starts_with("retracted: "), "{said}");
-    assert!(said.stderr.contains(" restore ") && said.stderr.contains("brings it back"), "{said}");
+    assert!(said.stderr.contains(" restore ") && said.stderr.contains("brings them back"), "{said}");
     assert_eq!(rows(&home), 0);
     assert_visible(&home, &receipts, "zebra", false);
     let listed = home.cmd(["list", "--state", "retracted", "--json"]).ok().json();

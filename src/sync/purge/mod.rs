@@ -26,7 +26,7 @@ use git2::Oid;
 
 #[cfg(test)]
 pub(crate) use cache::copy;
-pub use rewrite::{Looks, Rewriter, has};
+pub use rewrite::{Looks, Rewriter};
 
 use super::fold::Lanes;
 use super::merge::FILE_BYTES_MAX;

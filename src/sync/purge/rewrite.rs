@@ -12,7 +12,6 @@ use std::collections::{BTreeSet, HashMap};
 use git2::{ObjectType, Oid, Sort};
 
 use crate::model::RecordId;
-use crate::page::{Presence, StateFile};
 use crate::sync::merge::FILE_BYTES_MAX;
 use crate::sync::message::with_tips;
 use crate::sync::objects::Objects;
@@ -166,24 +165,10 @@ impl<'r> Rewriter<'r> {
             return Ok(*known);
         }
         let goes = match self.objects.read(id)? {
-            Some(file) if file.data().len() <= FILE_BYTES_MAX => has(file.data(), &self.ids, &self.short),
+            Some(file) if file.data().len() <= FILE_BYTES_MAX => shows(file.data(), &self.ids, &self.short),
             _ => false,
         };
         self.files.insert(id, goes);
         Ok(goes)
     }
-}
-
-/// Whether a file with these bytes has something of one of the records `ids`, whose short ids are `short`.
-pub fn has(bytes: &[u8], ids: &BTreeSet<RecordId>, short: &BTreeSet<String>) -> bool {
-    shows(bytes, ids, short) || is_state_before(bytes, ids)
-}
-
-/// Whether the bytes are a state file of one of the records that does not say that it was erased: it can say why it was retracted.
-fn is_state_before(bytes: &[u8], ids: &BTreeSet<RecordId>) -> bool {
-    bytes.starts_with(b"---")
-        && ids.iter().any(|id| {
-            let is_of = memchr::memmem::find(bytes, id.to_string().as_bytes()).is_some();
-            is_of && StateFile::parse(*id, bytes).is_some_and(|state| state.state != Presence::Erased)
-        })
 }

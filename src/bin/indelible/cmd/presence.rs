@@ -3,6 +3,7 @@
 //! What can refuse one of the records is found before the journal is written, so all of them change or none does. From then on
 //! the command exits 0: a running worker applies the operations, or this process does.
 
+use indelible::page::Presence;
 use indelible::query::{Seen, View};
 use indelible::revise::{Asked, Planned};
 use serde_json::{Value, json};
@@ -83,12 +84,17 @@ fn say(context: &Context, change: &Change<'_>, planned: &[Planned], after: &View
     for it in planned {
         let recorded = it.before.clone().or_else(|| after.get(it.id, None).ok().and_then(Seen::visible));
         let title = recorded.map(|it| format!(" {}", line_of(it.title()))).unwrap_or_default();
-        let word = if it.op.is_some() { change.done } else { change.already };
+        let word = match it.op.is_some() {
+            true => change.done,
+            false if it.mark.as_ref().is_some_and(|mark| mark.state == Presence::Erased) => "already erased",
+            false => change.already,
+        };
         output::line(&format!("{word}: {}{title}", it.id.short()));
     }
     if change.asked == Asked::Retract && planned.iter().any(|it| it.op.is_some()) {
-        let ids: Vec<String> = planned.iter().map(|it| it.id.short()).collect();
-        output::note(&output::hint(&format!("`indelible restore {}` brings it back", ids.join(" "))));
+        let ids: Vec<String> = planned.iter().filter(|it| it.op.is_some()).map(|it| it.id.short()).collect();
+        let what = if ids.len() == 1 { "it" } else { "them" };
+        output::note(&output::hint(&format!("`indelible restore {}` brings {what} back", ids.join(" "))));
     }
 }
 

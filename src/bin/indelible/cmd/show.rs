@@ -73,6 +73,9 @@ fn hidden(id: RecordId, mark: Option<&StateFile>) -> Failure {
     let because = mark.and_then(|mark| mark.because.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
     let why = std::io::Error::other(format!("{id} was {state}{at}{because}"));
     let failure = Failure::new(Exit::NOTHING_FOUND, WHAT).because(&why);
+    if mark.is_some_and(|mark| mark.state == Presence::Erased) {
+        return failure.hint("nothing brings it back");
+    }
     failure.hint("`indelible list --state retracted` lists what was retracted; the history keeps it")
 }
 

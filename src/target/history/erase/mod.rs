@@ -28,7 +28,7 @@ use git2::Oid;
 
 use super::{Doing as _, Error, History};
 use crate::model::RecordId;
-use crate::page;
+use crate::page::{self, StateFile};
 
 /// Attempts to move our references while others move them.
 const ATTEMPTS_MAX: usize = 10;
@@ -120,14 +120,15 @@ impl History {
         Err(Error::Damaged { object, what, source: None })
     }
 
-    /// Every version of the pages of the records `ids` that the repository has, and of copies of them.
+    /// Every version of the pages and the state files of the records `ids` that the repository has, and of copies of them.
     ///
     /// # Errors
     /// [`Error::Git`].
     pub fn pages_of(&self, ids: &BTreeSet<RecordId>) -> Result<Vec<Vec<u8>>, Error> {
         let mut pages = Vec::new();
         self.each_object(&mut |_, kind, bytes| {
-            if kind == "blob" && page::id_of(bytes).is_some_and(|id| ids.contains(&id)) {
+            let of = || page::id_of(bytes).or_else(|| StateFile::read(bytes).map(|state| state.of));
+            if kind == "blob" && of().is_some_and(|id| ids.contains(&id)) {
                 pages.push(bytes.to_vec());
             }
         })?;

@@ -1,7 +1,7 @@
 //! Finds which of a repository's objects have erased records: by what the objects say, not by where they are.
 //!
-//! A blob has one if it is its page, a copy of the page, or its experiment's log (front matter with its id), or if it is a
-//! domain's page that shows it. A tree has one if something beneath it has. A commit has one if its tree or its message
+//! A blob has one if it is its page, a copy of the page, or its experiment's log (front matter with its id), if it is a
+//! domain's page that shows it, or if it is a state file of before, which can say why it was retracted. A tree has one if something beneath it has. A commit has one if its tree or its message
 //! has, or a commit before it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -13,7 +13,7 @@ use super::super::tree::{self, Shape};
 use super::super::{Doing as _, Error, History};
 use super::words::{message_without, parts};
 use crate::model::{HomeId, RecordId};
-use crate::page;
+use crate::page::{self, Presence, StateFile};
 
 /// A repository with a deeper folder is refused before anything is erased.
 const DEPTH_MAX: usize = 200;
@@ -195,7 +195,14 @@ fn known(raw: &[u8], short: &BTreeSet<String>, guest: Option<HomeId>) -> Option<
 /// Whether a file with these bytes is that of one of the records, or shows one.
 pub(crate) fn has(bytes: &[u8], ids: &BTreeSet<RecordId>, short: &BTreeSet<String>) -> bool {
     let is_page = page::id_of(bytes).is_some_and(|id| ids.contains(&id));
-    is_page || (page::is_rendered(bytes) && short.iter().any(|id| contains(bytes, id.as_bytes())))
+    is_page
+        || (page::is_rendered(bytes) && short.iter().any(|id| contains(bytes, id.as_bytes())))
+        || is_state_before(bytes, ids)
+}
+
+/// Whether the bytes are a state file of one of the records that does not say that it was erased: it can say why it was retracted.
+fn is_state_before(bytes: &[u8], ids: &BTreeSet<RecordId>) -> bool {
+    StateFile::read(bytes).is_some_and(|state| state.state != Presence::Erased && ids.contains(&state.of))
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
