@@ -131,6 +131,14 @@ pub fn is_known(home: &Home, options: &Options, id: RecordId) -> Result<bool, Er
     Ok(!waiting::pages(home, &ids)?.is_empty() || !history.pages_of(&ids)?.is_empty())
 }
 
+/// Whether journal, quarantine or files have something of the erased record `id`: a backup that was put back brings it.
+///
+/// # Errors
+/// [`Error::Fs`] if one of them cannot be read.
+pub fn is_back(home: &Home, id: RecordId) -> Result<bool, Error> {
+    Ok(!waiting::pages(home, &BTreeSet::from([id]))?.is_empty())
+}
+
 /// What erasing `ids` would do to the repository of `home`. Changes nothing.
 ///
 /// # Errors
@@ -188,6 +196,10 @@ pub fn finish(
     let history = History::open(home.path(), options.history.clone())?;
     let mut pages = waiting::pages(home, &ids)?;
     let at = keep_away(exclusive, options, &note, progress)?;
+    // The journal came from a backup: everything that was erased is erased again.
+    if Erasing::read(home.private())?.is_some_and(|now| now.ids != note.ids) {
+        return finish(exclusive, options, progress);
+    }
     pages.extend(history.pages_of(&ids)?);
     let words = Words::of(&pages, &ids);
     let list: Vec<RecordId> = ids.iter().copied().collect();

@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{Error, Pipeline};
+use super::{Error, Pipeline, VoidReason};
 use crate::audit::{self, Audit, Stores, audit};
+use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash, place};
 use crate::journal::Appender;
 use crate::model::layout::{QUARANTINE, TEMPORARY};
 use crate::model::{Amended, FileImage, Intent, Op, RecordId, Request, Source};
+use crate::page::Presence;
 use crate::progress::Progress;
 use crate::target::index::{self, Known, RowImage};
 use crate::target::pages::Pages;
@@ -161,6 +163,27 @@ impl Pipeline<'_> {
     /// [`Error::History`].
     pub fn changed_elsewhere(&self, paths: &BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
         Ok(self.commits.changed_elsewhere(paths, self.home.id())?)
+    }
+
+    /// Begins to erase again what was erased, if the journal can be another one, or from a backup: it can have entries of that. The
+    /// next holder of the lock finishes it.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Home`].
+    pub fn erase_again(&mut self) -> Result<(), Error> {
+        let is_another =
+            |void| matches!(void, VoidReason::JournalUnknown | VoidReason::PositionVoid | VoidReason::Unfinished);
+        if !self.void.is_some_and(is_another) || self.is_lagging() {
+            return Ok(());
+        }
+        self.rows.reach()?;
+        let mut erased = BTreeMap::new();
+        self.rows.as_read().each_mark(&mut |mark| {
+            if mark.state == Presence::Erased {
+                erased.insert(mark.of, mark.revision);
+            }
+        })?;
+        if erased.is_empty() { Ok(()) } else { Ok(Erasing::add(self.exclusive, erased)?) }
     }
 
     /// Appends `ops` to the journal, from where they go the usual way.

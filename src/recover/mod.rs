@@ -111,6 +111,7 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
     let everything = everything || pipeline.audit_due().is_some();
     if everything {
         mend(pipeline, &mut report, progress)?;
+        pipeline.erase_again()?;
     } else {
         retry_parked(pipeline, &mut report, progress)?;
     }

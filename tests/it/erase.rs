@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use indelible::model::{Op, Record};
 
 use crate::changes::{Subject, put};
 use crate::support::{Receipt, Stores, TestHome, Worker, assert_search_agrees, everything, wait_for};
+use crate::terminal::{Terminal, at_terminal};
 
 /// What every secret text of these tests has. The first ones are as slugs and paths spell it.
 pub const NEEDLES: [&str; 5] = ["hunter2", "zebra", "akia7zz", "sekretdomain9", "tagsecret77"];
@@ -207,6 +209,61 @@ fn a_retracted_record_with_the_same_words_is_in_no_ones_way() {
     assert_nowhere(&home, &["the erased one"]);
     let _ = home.cmd(["restore", &kept.id]).ok();
     assert_agree(&home);
+}
+
+/// A private folder from a backup brings the journal's entries back, and nothing of them stays.
+#[test]
+fn what_a_backup_brings_back_is_erased_again() {
+    for command in [&["recover"][..], &["erase"], &["flush"]] {
+        let home = TestHome::new();
+        let receipt = recorded(&home, &["failure", "--title", "hunter2 zebra", "--domain", "ci"]);
+        let other = home.record("success", "beside");
+        home.flush();
+        let (private, backup) = (home.private().to_owned(), home.user().join("backup"));
+        let copy = |from: &Path, to: &Path| {
+            assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs").success());
+        };
+        copy(&private, &backup);
+        let _ = erase(&home, std::slice::from_ref(&receipt), &["--yes"]).ok();
+        assert_gone(&home);
+        fs::remove_dir_all(&private).expect("it is there");
+        copy(&backup, &private);
+        assert!(!places(&home, &NEEDLES).is_empty(), "the backup has it");
+        let _ = match command {
+            ["erase"] => erase(&home, std::slice::from_ref(&receipt), &["--yes"]).ok(),
+            command => home.cmd(command).ok(),
+        };
+        fs::remove_dir_all(&backup).expect("it is there");
+        assert_gone(&home);
+        assert_whole(&home, &[other]);
+        assert_agree(&home);
+        let again = erase(&home, &[receipt], &["--yes"]).ok();
+        assert!(again.stdout.contains("already erased"), "{again}");
+    }
+}
+
+/// Nothing brings it back, so a line that was meant for something else is no yes.
+#[test]
+fn a_person_is_asked_and_what_was_typed_before_is_no_answer() {
+    let home = TestHome::new();
+    let receipt = recorded(&home, &["failure", "--title", "hunter2 zebra", "--domain", "ci"]);
+    home.flush();
+    let inner = home.cmd(["erase", &receipt.id]).into_command();
+    // The shell takes the first line. The second one waits in the terminal before the program starts.
+    let mut outer = Command::new("/bin/sh");
+    outer.args(["-c", "read go; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+    outer.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal = Terminal::run(outer);
+    terminal.press("go\ny\n");
+    terminal.answer("Erase for good?", "n");
+    let screen = terminal.exits(0);
+    assert!(screen.contains("nothing was erased"), "{screen}");
+    let _ = home.cmd(["show", &receipt.id]).ok();
+    let mut terminal = at_terminal(&home, &["erase", &receipt.id]);
+    terminal.answer("Erase for good?", "y");
+    let screen = terminal.exits(0);
+    assert!(screen.contains("erased: ") && screen.contains("rotate it"), "{screen}");
+    assert_gone(&home);
 }
 
 /// Why a record was retracted can say what it said.

@@ -11,6 +11,7 @@ use indelible::erase::{self, Report};
 use indelible::erasing::Erasing;
 use indelible::exclusive::Exclusive;
 use indelible::fs::lock::Holder;
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::model::text::counted;
 use indelible::model::{RecordId, Revision};
@@ -86,7 +87,7 @@ pub fn run(context: &Context, args: &EraseArgs) -> Result<Exit, Failure> {
         output::warn(&failure.what);
     }
     let remote = on_the_remote(&home, &settings)?;
-    say(context, &subjects, &report, remote.as_ref());
+    say(context, &already, &report, remote.as_ref());
     Ok(exit_of(remote.as_ref()))
 }
 
@@ -130,7 +131,11 @@ fn subjects(
         let seen = view.get(id, path.as_deref()).map_err(reading::failed(WHAT))?;
         let recorded = match seen {
             Seen::Hidden(Some(mark)) if mark.state == Presence::Erased => {
-                already.push(id);
+                // A backup that was put back can have brought some of it.
+                match erase::is_back(home, id).map_err(|error| Failure::of(WHAT, &error))? {
+                    true => subjects.push(Subject { id, revision: mark.revision, name: None }),
+                    false => already.push(id),
+                }
                 continue;
             }
             Seen::Unknown if !is_known(home, settings, id)? => {
@@ -249,6 +254,8 @@ fn is_confirmed(context: &Context, subjects: &[Subject], traces: &Traces) -> Res
             .hint("`--dry-run` shows what would go; `--yes` does it"));
     }
     say_plan(context, subjects, traces);
+    // Nothing brings it back: what was typed before the question could be read is no answer to it.
+    os::drop_typed();
     output::question("Erase for good? Nothing brings it back. [y/N] ");
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
@@ -284,17 +291,17 @@ fn say_kept(kept_by: &BTreeSet<String>) {
     }
 }
 
-fn say(context: &Context, subjects: &[Subject], report: &Report, remote: Option<&Purged>) {
+/// Says what was erased. Of `already`, some can have been finished by this command, and others before it.
+fn say(context: &Context, already: &[RecordId], report: &Report, remote: Option<&Purged>) {
+    let already: Vec<&RecordId> = already.iter().filter(|id| !report.ids.contains(id)).collect();
     if context.json {
-        output::json(&json!({ "erased": report.ids, "commits": report.commits, "kept_by": report.kept_by,
-            "others": report.others, "out_of_reach": OUT_OF_REACH, "remote": remote }));
+        output::json(&json!({ "erased": report.ids, "already": already, "commits": report.commits,
+            "kept_by": report.kept_by, "others": report.others, "out_of_reach": OUT_OF_REACH, "remote": remote }));
         return;
     }
-    for id in &report.ids {
-        let name = subjects.iter().find(|it| it.id == *id).and_then(|it| it.name.as_deref());
-        let gone = if report.kept_by.is_empty() { "from everything of this home" } else { "from everything of ours" };
-        output::line(&format!("erased: {} {}", id.short(), name.map_or("", |_| gone)));
-    }
+    already.iter().for_each(|id| output::line(&format!("already erased: {}", id.short())));
+    let gone = if report.kept_by.is_empty() { "from everything of this home" } else { "from everything of ours" };
+    report.ids.iter().for_each(|id| output::line(&format!("erased: {} {gone}", id.short())));
     say_kept(&report.kept_by);
     for name in report.others.iter().take(OTHERS_MAX) {
         output::line(&format!("  says the same words, and stays: {}", line_of(name)));
