@@ -46,7 +46,7 @@ pub fn export(
     let mut exported = Exported::default();
     let has_index = every(view, wanted, progress, |recorded| {
         exported.records += 1;
-        let mut line = line_of(home, recorded);
+        let mut line = line_of(home, view.as_kept(recorded));
         let more = line.page.as_ref().map_or(0, String::len) + line.log.as_ref().map_or(0, String::len);
         // Escaped, they can be six times as long.
         if more > LINE_BYTES_MAX / 8 && Line::Record(Box::new(line.clone())).to_json().len() >= LINE_BYTES_MAX {

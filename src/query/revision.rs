@@ -45,6 +45,25 @@ impl View<'_> {
         found
     }
 
+    /// `recorded` as journal and history have it. Where a row holds less than its record, [`View::get`] asks the record's file for the
+    /// rest, and that can have been edited since: what it says then is in no amendment yet.
+    pub fn as_kept(&self, recorded: Recorded) -> Recorded {
+        // The history of another home's record is the trunk, where this home does not look.
+        if !self.is_completed(recorded.kind()) || recorded.from.is_some() {
+            return recorded;
+        }
+        let page = RecordPath(&recorded.path).page().into_owned();
+        let bytes = self.home.dir().content(&page, limits::FILE_BYTES_MAX as u64).ok().flatten();
+        let is_committed = |bytes: Vec<u8>| self.tip().is_some_and(|tip| tip.has(&page, &bytes).unwrap_or(false));
+        if !self.pending.has(recorded.id) && bytes.is_none_or(is_committed) {
+            return recorded;
+        }
+        match self.request_at(recorded.id, &page, recorded.revision()) {
+            Some(request) => Recorded { request, ..recorded },
+            None => recorded,
+        }
+    }
+
     /// Calls `visit` with the path and the bytes of each file that may be a record's page, newest day first. A file that cannot be read
     /// has no bytes.
     pub fn for_each_file(&self, mut visit: impl FnMut(&str, Option<&[u8]>)) {

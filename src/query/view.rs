@@ -10,10 +10,10 @@ use crate::journal;
 use crate::model::path::state_file;
 use crate::model::position::Position;
 use crate::model::text::chain;
-use crate::model::{RecordId, Revision};
+use crate::model::{Kind, RecordId, Revision};
 use crate::page::{Presence, StateFile};
 use crate::search::{Located, golden};
-use crate::target::history::{History, HistoryOptions};
+use crate::target::history::{History, HistoryOptions, TipFiles};
 use crate::target::index::{self, Index, Others};
 use crate::target::rows::{self, RowsMark};
 use crate::target::search::{self, SearchDb};
@@ -82,6 +82,7 @@ pub struct View<'h> {
     pub(super) notes: Vec<String>,
     options: HistoryOptions,
     history: OnceCell<Option<History>>,
+    tip: OnceCell<Option<TipFiles>>,
 }
 
 impl<'h> View<'h> {
@@ -131,7 +132,17 @@ impl<'h> View<'h> {
         }
         notes.append(&mut pending.notes);
         let without_search = Cell::new(without_search);
-        View { home, index, search, without_search, pending, notes, options, history: OnceCell::new() }
+        View {
+            home,
+            index,
+            search,
+            without_search,
+            pending,
+            notes,
+            options,
+            history: OnceCell::new(),
+            tip: OnceCell::new(),
+        }
     }
 
     /// What could not be looked at, a line each, for people.
@@ -257,6 +268,16 @@ impl<'h> View<'h> {
     fn of_file(&self, index: &Index, id: RecordId) -> Option<Recorded> {
         let known = index.find(id).ok()??;
         files::at(self.home, &known.path).filter(|recorded| recorded.id == id)
+    }
+
+    /// Whether records of `kind` are completed from their files: a row holds less, or there is none.
+    pub(super) fn is_completed(&self, kind: Kind) -> bool {
+        self.index.as_ref().is_none_or(|index| index.holds_less(kind).unwrap_or(true))
+    }
+
+    /// The files of the history's newest commit; `None` if it cannot be read.
+    pub(super) fn tip(&self) -> Option<&TipFiles> {
+        self.tip.get_or_init(|| self.history()?.tip_files().ok()).as_ref()
     }
 
     /// `recorded`, whose row may lack some of it, with all that its file says, if that is of the same revision.

@@ -98,7 +98,7 @@ pub enum Error {
         id: RecordId,
     },
     /// An edited page cannot be taken.
-    #[error("the edited page of {id} cannot be taken: {why}")]
+    #[error("the edited page of {id} cannot be taken")]
     NotTaken {
         /// The record.
         id: RecordId,
@@ -211,12 +211,12 @@ impl<'h> Reviser<'h> {
                 (changes, op) = self.edited(view, before, latest, bytes, because)?;
             }
             (Asked::Fields(fields), Some(before)) => {
-                let record = self.amended(before, fields)?;
+                // An edit by hand that no amendment has taken is no part of this one.
+                let before = view.as_kept(before.clone());
+                let record = self.amended(&before, fields)?;
                 changes = differences(before.record(), &record);
-                let (request, fields) = (before.request.clone(), before.amended_fields());
-                let created_at = before.created_at;
-                let revision = before.revision();
-                let path = page_of(before);
+                let (created_at, revision, path) = (before.created_at, before.revision(), page_of(&before));
+                let (fields, request) = (before.amended_fields(), before.request);
                 let amendable = Amendable { id, created_at, path, request, fields, revision, latest };
                 op = amendable.amended(record, because, made_at);
             }

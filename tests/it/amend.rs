@@ -76,6 +76,12 @@ fn what_changes_nothing_says_so_and_leaves_no_trace() {
     assert!(answer.stdout.contains("unchanged") && answer.stdout.contains("says that already"), "{answer}");
     let dry = home.cmd(["amend", &receipt.id, "--title", "another", "--dry-run"]).ok();
     assert!(dry.stdout.contains("would be amended") && dry.stdout.contains("as it is -> another"), "{dry}");
+    // Where the words of a title stay is said, since they may be a secret.
+    assert!(dry.stderr.contains(&format!("erase {}` takes them out", &receipt.id[28..])), "{dry}");
+    let dry = home.cmd(["amend", &receipt.id, "--domain", "another", "--dry-run"]).ok();
+    assert!(!dry.stderr.contains("takes them out"), "{dry}");
+    let empty = home.cmd(["amend", "", "--title", "x"]).run().exits(65);
+    assert!(empty.stderr.contains("an empty text"), "{empty}");
     assert_eq!(traces(&home), before);
 }
 

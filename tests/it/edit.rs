@@ -6,9 +6,10 @@ use std::fs;
 use indelible::model::{Field, Record};
 use rustix::process::Signal;
 
+use crate::adopt::adopt;
 use crate::amend::{titled, traces};
 use crate::changes::{Subject, assert_agree, seen};
-use crate::support::{Cmd, TestHome, Worker, wait_for};
+use crate::support::{Cmd, Git, Tables, TestHome, Worker, framework, wait_for};
 use crate::terminal::Terminal;
 
 /// `indelible edit` of the record `id`, where the editor runs `script` with the file as `$1`.
@@ -76,7 +77,7 @@ fn a_text_that_cannot_be_taken_is_kept_and_edited_further() {
         ("rm \"$1\"; ln -s /etc/passwd \"$1\"", 77, "symbolic link"),
     ] {
         let refused = edit(&home, &receipt.id, script).run().exits(code);
-        assert!(refused.stderr.contains(says), "{says}: {refused}");
+        assert_eq!(refused.stderr.matches(says).count(), 1, "{says}: {refused}");
         assert_eq!(traces(&home), before, "{says}");
     }
     let refused = edit(&home, &receipt.id, "true").run().exits(77);
@@ -350,6 +351,48 @@ fn many_edits_at_once_wait_for_a_person() {
     wait_for("nothing is left", || {
         (!home.status()["needs_attention"].to_string().contains("edited by hand")).then_some(())
     });
+}
+
+/// The line of an export that has the record `id`.
+fn line_of(home: &TestHome, id: &str) -> String {
+    let exported = home.cmd(["export"]).ok().stdout;
+    exported.lines().find(|line| line.contains(id)).expect("it is exported").to_owned()
+}
+
+/// A row of an experiment, and each row of an adopted home, holds less than its record: what its file says besides is an edit, too.
+#[test]
+fn an_edit_of_what_no_row_has_is_an_edit() {
+    let adopted = framework(Tables::Usual, Git::Clean, 3);
+    let _ = adopt(&adopted, &["--yes"]).ok();
+    let criteria = ["experiment", "--name", "a run", "--hypothesis", "h", "--success-criteria", "ten percent"];
+    let summary = ["failure", "--title", "a title", "--domain", "d", "--summary", "one line\nten percent"];
+    for (home, args, field) in [
+        (&TestHome::new(), &criteria, "success criteria"),
+        (&adopted, &summary, "summary"),
+        (&adopted, &criteria, "success criteria"),
+    ] {
+        let receipt = home.cmd(["record"].iter().chain(args.iter()).chain(&["--json"])).ok().receipt();
+        home.flush();
+        let subject = Subject::of(home, &receipt);
+        by_hand(home, &subject, "ten percent", "twenty percent");
+        let exported = line_of(home, &receipt.id);
+        assert!(exported.contains("ten percent") && !exported.contains("twenty percent"), "{exported}");
+        // An amendment of another field leaves it to the next one.
+        let flag = if receipt.kind == "experiment" { "--name" } else { "--title" };
+        let amended = home.cmd(["amend", &receipt.id, flag, "another title"]).ok();
+        assert!(amended.stdout.matches(" -> ").count() == 1, "{amended}");
+        let exported = line_of(home, &receipt.id);
+        assert!(exported.contains("another title") && !exported.contains("twenty percent"), "{exported}");
+        let taken = home.cmd(["amend", "--from-files"]).ok();
+        assert!(taken.stdout.contains(&format!("  {field}: ")), "{taken}");
+        let again = home.cmd(["amend", "--from-files"]).ok();
+        assert!(again.stdout.contains("no file was edited"), "{again}");
+        let text = fs::read_to_string(home.join(&subject.path)).expect("it is there");
+        assert!(text.contains("twenty percent") && text.contains("another title"), "{text}");
+        let exported = line_of(home, &receipt.id);
+        assert!(exported.contains("twenty percent") && exported.contains("another title"), "{exported}");
+        let _ = home.verify().exits(0);
+    }
 }
 
 #[test]

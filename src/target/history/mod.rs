@@ -87,7 +87,7 @@ pub use query::{Anchor, TreeFile};
 pub use repack::{Repacked, Repacker};
 pub(crate) use setup::prepare;
 pub use setup::tracks;
-pub use tip::TipCommit;
+pub use tip::{TipCommit, TipFiles};
 
 /// The name (hash) of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

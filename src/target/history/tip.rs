@@ -1,10 +1,12 @@
-//! The newest commit of the history as people read it, and the size of the packs.
+//! The newest commit of the history: as people read it, and its files; and the size of the packs.
 
 use std::fs::read_dir;
 
+use git2::{ObjectType, Oid, Repository};
 use jiff::Timestamp;
 
-use super::{CommitId, Error, History, refs};
+use super::query::find_file;
+use super::{CommitId, Doing as _, Error, History, refs};
 
 /// The newest commit of the history, made by a worker or by a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,45 @@ pub struct TipCommit {
     pub subject: String,
 }
 
+/// The files of the history's newest commit, for many questions.
+pub struct TipFiles {
+    repository: Repository,
+    /// `None` before the first commit.
+    tree: Option<Oid>,
+}
+
+impl std::fmt::Debug for TipFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TipFiles").field("tree", &self.tree).finish_non_exhaustive()
+    }
+}
+
+impl TipFiles {
+    /// Whether the commit has exactly `bytes` at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Git`], [`Error::Damaged`].
+    pub fn has(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
+        let Some(tree) = self.tree else { return Ok(false) };
+        let objects = self.repository.odb().doing("opening the objects")?;
+        let id = Oid::hash_object(ObjectType::Blob, bytes).doing("hashing a file")?;
+        Ok(find_file(&objects, tree, path)? == Some(id))
+    }
+}
+
 impl History {
+    /// The files of the newest commit, as it is now.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn tip_files(&self) -> Result<TipFiles, Error> {
+        let repository = self.repository()?;
+        let tip = self.tip_id(&repository)?;
+        let tree =
+            tip.map(|tip| refs::commit(&repository, self.reference(), tip).map(|it| it.tree_id())).transpose()?;
+        Ok(TipFiles { repository, tree })
+    }
+
     /// The newest commit of the history; `None` before the first.
     ///
     /// # Errors

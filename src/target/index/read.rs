@@ -88,6 +88,18 @@ impl Index {
         Ok(())
     }
 
+    /// Whether a row of `kind` holds less than its record.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn holds_less(&self, kind: Kind) -> Result<bool, Error> {
+        self.is_less(kind).map_err(self.error("read the index"))
+    }
+
+    fn is_less(&self, kind: Kind) -> Result<bool, rusqlite::Error> {
+        Ok(kind == Kind::Experiment || self.columns.is_framework(&self.connection)?)
+    }
+
     /// The record `id`, if it has a row.
     ///
     /// # Errors
@@ -105,7 +117,7 @@ impl Index {
             let row = self.connection.prepare_cached(&sql)?.query_row([known.row_id], columns).optional()?;
             let (updated, golden) = row.unwrap_or((Value::Null, Value::Null));
             let updated_at = if let Value::Text(updated) = updated { time(&updated) } else { None };
-            let is_cut = self.columns.is_framework(&self.connection)? || known.kind == Kind::Experiment;
+            let is_cut = self.is_less(known.kind)?;
             let request = Request { record, key, provenance };
             let is_golden = is_true(&golden);
             Ok(Some(Stored { known, request, amended, updated_at, from, is_golden, is_cut }))

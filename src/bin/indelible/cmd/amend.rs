@@ -19,6 +19,8 @@ use crate::reading;
 use crate::reading::screen::line_of;
 
 const WHAT: &str = "nothing was amended";
+/// The fields that paths and messages are named after.
+const TITLES: [&str; 3] = ["title", "rule", "name"];
 /// How much of a text is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 100;
 
@@ -62,6 +64,9 @@ pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
         }
     };
     planned.iter().for_each(|it| say(context, it, dry_run, applied));
+    if !context.json {
+        say_kept_title(&planned);
+    }
     if from_files && planned.is_empty() && left.is_empty() && !context.json {
         output::line("no file was edited");
     }
@@ -152,7 +157,7 @@ impl FromFiles<'_> {
             };
             let Some(recorded) = recorded.filter(|it| RecordPath(&it.path).page() == path) else { return };
             let bytes = bytes.unwrap_or_default();
-            if bytes == recorded.page() {
+            if bytes == self.view.as_kept(recorded).page() {
                 return;
             }
             match self.plan(id, path, bytes.to_vec()) {
@@ -205,6 +210,19 @@ pub fn say(context: &Context, planned: &Planned, dry_run: bool, applied: bool) {
     }
     if op.is_none() {
         output::line("  it says that already");
+    }
+}
+
+/// Says where the words of a former title stay: who corrects a secret there has to know.
+pub fn say_kept_title(planned: &[Planned]) {
+    let has_new_title = |it: &&Planned| it.changes.iter().any(|change| TITLES.contains(&change.field));
+    let ids: Vec<String> =
+        planned.iter().filter(|it| it.op.is_some()).filter(has_new_title).map(|it| it.id.short()).collect();
+    if !ids.is_empty() {
+        output::note(&output::hint(&format!(
+            "note: paths, messages and the history keep the words of a former title; only `indelible erase {}` takes them out",
+            ids.join(" ")
+        )));
     }
 }
 

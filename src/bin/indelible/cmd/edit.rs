@@ -22,7 +22,7 @@ use indelible::page;
 use indelible::query::{Recorded, View, raw};
 use indelible::revise::{self, Asked, Planned, Reviser};
 
-use super::amend::{say, shown};
+use super::amend::{say, say_kept_title, shown};
 use super::revising::Target;
 use super::{Context, revising};
 use crate::amend_args::EditArgs;
@@ -101,6 +101,9 @@ pub fn run(context: &Context, args: &EditArgs) -> Result<Exit, Failure> {
     let applied = applied.map_err(|failure| draft.kept(failure))?;
     let _ = draft.dir.remove(&draft.name);
     planned.iter().for_each(|it| say(context, it, false, applied));
+    if !context.json {
+        say_kept_title(&planned);
+    }
     Ok(Exit::Done)
 }
 

@@ -44,6 +44,9 @@ pub fn targets(view: &View<'_>, texts: &[String], what: &'static str) -> Result<
                 causes.push(format!("{} is the end of several ids; name more of one", line_of(text)));
                 causes.extend(ids.into_iter().map(|id| candidate(view, id)));
             }
+            Named::Nothing if text.trim().is_empty() => {
+                causes.push("an empty text is the id of no record; is a variable of the script not set?".to_owned());
+            }
             Named::Nothing => {
                 causes.push(format!("{} is the id, the end of an id, or the path of no record here", line_of(text)));
             }
