@@ -31,6 +31,8 @@ const PARKED_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const REFUSED: &str = "refused";
 /// The part of an operation's name here: what it needs was not there, and it is retried once that is.
 pub(crate) const TOO_EARLY: &str = "early";
+/// The length of an id as it is written.
+const ID_CHARS: usize = 36;
 /// How many parked operations are read to be named.
 const NAMED_MAX: usize = 100;
 
@@ -117,6 +119,17 @@ impl Contents {
         let operations = parked.iter().filter(|name| is_op(name)).take(NAMED_MAX);
         let operations = operations.filter_map(|name| parked_op(dir, name).transpose()).collect::<Result<_, _>>()?;
         Ok(Contents { damaged, parked, operations, set_aside, events })
+    }
+
+    /// The records that are parked, and those of parked operations, by the names of their files. (An entry that could not be decoded
+    /// is named by its segment and a number.)
+    pub fn parked_ids(&self) -> impl Iterator<Item = RecordId> {
+        let id_in = |name: &String| {
+            let (id, rest) = name.strip_prefix(PARKED)?.split_at_checked(ID_CHARS)?;
+            let is_named = rest.starts_with('-') && !rest[1..].starts_with(|c: char| c.is_ascii_digit());
+            is_named.then(|| id.parse().ok()).flatten()
+        };
+        self.parked.iter().filter_map(id_in)
     }
 
     /// Whether a person must look.

@@ -68,7 +68,8 @@ pub struct RecordLine {
     /// Its amendments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amended: Option<Amended>,
-    /// Its page, relative to the home.
+    /// Its page, relative to the home; empty where the line has none.
+    #[serde(default)]
     pub path: String,
     /// The bytes of its page, if the fields make other ones: its owner wrote more in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use crate::fs::os;
 use crate::model::path::RecordPath;
 use crate::model::{RecordId, check_path, limits};
 use crate::page;
+use crate::quarantine::Contents;
 use crate::search;
 
 use super::search::ROWS_MAX;
@@ -82,7 +83,9 @@ fn by_end(view: &View<'_>, end: &str) -> Result<Named, Error> {
         (Some(index), _) => index.ids_ending(end, CANDIDATES_MAX + 1)?,
         (None, _) => ids_of_files(view, end),
     };
-    found.extend(view.pending.ids().filter(|id| id.to_string().ends_with(end)));
+    // What is parked was recorded, too: it is named to be erased.
+    let parked = Contents::of(view.home).unwrap_or_default();
+    found.extend(view.pending.ids().chain(parked.parked_ids()).filter(|id| id.to_string().ends_with(end)));
     if let (Some(index), true) = (&view.index, found.is_empty()) {
         // Nothing searches for verdicts.
         found = index.ids_ending(end, CANDIDATES_MAX + 1)?;

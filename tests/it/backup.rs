@@ -466,6 +466,20 @@ fn the_day_of_an_amendment_is_the_same_after_a_rebuild_and_an_import() {
 }
 
 #[test]
+fn a_line_without_a_path_gets_the_homes_own() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "a title");
+    home.flush();
+    let mut line: Value = serde_json::from_str(export(&home).lines().nth(1).expect("a record")).expect("JSON");
+    line.as_object_mut().expect("an object").remove("path");
+    let copy = TestHome::new();
+    assert_eq!(import(&copy, &file(&copy, &line.to_string()))["imported"], 1);
+    assert_eq!(files(&copy).keys().collect::<Vec<_>>(), files(&home).keys().collect::<Vec<_>>());
+    assert_agree(&copy);
+    assert!(copy.join(&receipt.page()).is_file());
+}
+
+#[test]
 fn folders_stay_small_however_many_lines_bring_no_path() {
     let home = TestHome::new();
     let line = |number: u64| {

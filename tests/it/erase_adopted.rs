@@ -179,6 +179,26 @@ fn records_that_a_table_refused_are_erased_where_they_wait() {
     }
 }
 
+/// A parked record is named as any other.
+#[test]
+fn a_parked_record_is_erased_by_the_end_of_its_id() {
+    let home = framework(Tables::Strict, Git::Clean, 3);
+    let _ = adopt(&home, &["--yes"]).ok();
+    let first = home.record("experiment", "Twice");
+    let second = home.record("experiment", "Twice");
+    home.flush();
+    let end = &second.id[28..];
+    let dry = home.cmd(["erase", end, "--dry-run"]).ok();
+    assert!(dry.stdout.contains(&second.id), "{dry}");
+    let _ = home.cmd(["erase", end, "--yes"]).ok();
+    let shown = home.cmd(["show", &second.id]).run().exits(1);
+    assert!(shown.stderr.contains("was erased"), "{shown}");
+    assert_eq!(home.status()["quarantine"]["parked"].as_array().map(Vec::len), Some(0));
+    let _ = home.cmd(["show", &first.id]).ok();
+    let unknown = home.cmd(["erase", "00000000", "--yes"]).run().exits(65);
+    assert!(unknown.stderr.contains("no record here"), "{unknown}");
+}
+
 #[test]
 fn killed_beside_a_worker_it_is_finished_in_an_adopted_home_too() {
     for point in ["EraseBeforeRows", "EraseBeforeRows:2", "EraseBeforeVacuum:2", "EraseBeforeFile:2", "EraseBeforeDone"]
