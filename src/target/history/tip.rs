@@ -1,11 +1,16 @@
 //! The newest commit of the history: as people read it, and its files; and the size of the packs.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::read_dir;
 
 use git2::{ObjectType, Oid, Repository};
 use jiff::Timestamp;
 
-use super::query::find_file;
+use crate::model::layout;
+
+use super::query::find;
+use super::tree::{self, Shape};
 use super::{CommitId, Doing as _, Error, History, refs};
 
 /// The newest commit of the history, made by a worker or by a user.
@@ -26,6 +31,15 @@ pub struct TipFiles {
     repository: Repository,
     /// `None` before the first commit.
     tree: Option<Oid>,
+    /// The folder that was asked about last: who asks goes through one after the other.
+    last: RefCell<Folder>,
+}
+
+/// A folder's files, by name.
+#[derive(Default)]
+struct Folder {
+    path: String,
+    files: HashMap<Vec<u8>, Oid>,
 }
 
 impl std::fmt::Debug for TipFiles {
@@ -41,9 +55,27 @@ impl TipFiles {
     /// [`Error::Git`], [`Error::Damaged`].
     pub fn has(&self, path: &str, bytes: &[u8]) -> Result<bool, Error> {
         let Some(tree) = self.tree else { return Ok(false) };
-        let objects = self.repository.odb().doing("opening the objects")?;
         let id = Oid::hash_object(ObjectType::Blob, bytes).doing("hashing a file")?;
-        Ok(find_file(&objects, tree, path)? == Some(id))
+        let (folder, name) = layout::split(path);
+        let mut last = self.last.borrow_mut();
+        if last.path != folder {
+            *last = self.folder(tree, folder)?;
+        }
+        Ok(last.files.get(name.as_bytes()) == Some(&id))
+    }
+
+    fn folder(&self, root: Oid, path: &str) -> Result<Folder, Error> {
+        let objects = self.repository.odb().doing("opening the objects")?;
+        let mut files = HashMap::new();
+        if let Some((id, Shape::Folder)) = find(&objects, root, path)? {
+            for entry in tree::entries(tree::read(&objects, id, path)?.data()) {
+                let entry = entry.map_err(|_| tree::malformed(id, path))?;
+                if entry.shape() == Shape::File {
+                    files.insert(entry.name.to_vec(), entry.id);
+                }
+            }
+        }
+        Ok(Folder { path: path.to_owned(), files })
     }
 }
 
@@ -57,7 +89,7 @@ impl History {
         let tip = self.tip_id(&repository)?;
         let tree =
             tip.map(|tip| refs::commit(&repository, self.reference(), tip).map(|it| it.tree_id())).transpose()?;
-        Ok(TipFiles { repository, tree })
+        Ok(TipFiles { repository, tree, last: RefCell::default() })
     }
 
     /// The newest commit of the history; `None` before the first.
