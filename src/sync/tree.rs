@@ -79,7 +79,7 @@ pub struct Difference {
 /// What becomes of paths: the name of a file's bytes, or nothing.
 pub type Changes = BTreeMap<String, Option<Oid>>;
 
-/// The trees of a repository, and new ones: see [`Objects`].
+/// The trees of a repository, and new ones (`objects`).
 pub struct Trees<'r> {
     objects: Objects<'r>,
 }
