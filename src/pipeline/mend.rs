@@ -165,16 +165,20 @@ impl Pipeline<'_> {
         Ok(self.commits.changed_elsewhere(paths, self.home.id())?)
     }
 
-    /// Begins to erase again what was erased, if the journal can be another one, or from a backup: it can have entries of that. The
-    /// next holder of the lock finishes it.
+    /// Begins to erase again what was erased, if the journal can be another one, or from a backup: it can have entries
+    /// of that. The next holder of the lock finishes it. Returns `false` if what was erased is unknown, since rows lag:
+    /// then the audit stays due.
     ///
     /// # Errors
     /// [`Error::Index`], [`Error::Home`].
-    pub fn erase_again(&mut self) -> Result<(), Error> {
+    pub fn erase_again(&mut self) -> Result<bool, Error> {
         let is_another =
             |void| matches!(void, VoidReason::JournalUnknown | VoidReason::PositionVoid | VoidReason::Unfinished);
-        if !self.void.is_some_and(is_another) || self.is_lagging() {
-            return Ok(());
+        if !self.void.is_some_and(is_another) {
+            return Ok(true);
+        }
+        if self.is_lagging() {
+            return Ok(false);
         }
         self.rows.reach()?;
         let mut erased = BTreeMap::new();
@@ -183,7 +187,10 @@ impl Pipeline<'_> {
                 erased.insert(mark.of, mark.revision);
             }
         })?;
-        if erased.is_empty() { Ok(()) } else { Ok(Erasing::add(self.exclusive, erased)?) }
+        if !erased.is_empty() {
+            Erasing::add(self.exclusive, erased)?;
+        }
+        Ok(true)
     }
 
     /// Appends `ops` to the journal, from where they go the usual way.

@@ -21,6 +21,8 @@
 //! | within 1 | fewer leftovers | the next run |
 //! | within 2 | an index with fewer rows than files | its missing version makes the next run build it again |
 //! | within 3, 4 | intents, some applied or committed | the next run, or the worker: its state says "not finished" |
+//! | before a backup's erased records are noted | their bytes in the journal | the same: the audit is still due |
+//! | after that | the note | the next holder of the lock finishes the erasure (`erasing`) |
 
 mod mending;
 mod origin;
@@ -109,12 +111,13 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
     }
     // Damage is found while the journal is read.
     let everything = everything || pipeline.audit_due().is_some();
-    if everything {
+    let audited = if everything {
         mend(pipeline, &mut report, progress)?;
-        pipeline.erase_again()?;
+        pipeline.erase_again()?
     } else {
         retry_parked(pipeline, &mut report, progress)?;
-    }
+        false
+    };
     if pipeline.count_repeats()? > 0 {
         commit(pipeline, &mut report, progress)?;
     }
@@ -123,7 +126,7 @@ pub fn recover(pipeline: &mut Pipeline<'_>, scope: Scope, progress: &mut dyn Pro
         // not done.
         return Err(index::Error::Busy { waited: pipeline.options().index_wait }.into());
     }
-    pipeline.settle(everything)?;
+    pipeline.settle(audited)?;
     count(&mut report, before, pipeline.counts());
     Ok(report)
 }
