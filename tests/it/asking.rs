@@ -30,6 +30,23 @@ fn a_typo_is_answered_by_what_was_meant_and_by_nothing_that_takes_away() {
     ] {
         assert!(said(&[typed]).contains(meant), "{typed}: {}", said(&[typed]));
     }
+    // What is meant, and not the opposite; the likeliest first, and no command that is not for people.
+    for (typed, meant) in [
+        (&["LIST"][..], "'list'"),
+        (&["csot"], "'cost', 'context'"),
+        (&["restor"], "'restore', 'record', 'retire'"),
+        (&["service", "instal"], "exists: 'install'"),
+        (&["hooks", "instll"], "exists: 'install'"),
+        (&["hooks", "uninstal"], "exists: 'uninstall'"),
+    ] {
+        assert!(said(typed).contains(meant), "{typed:?}: {}", said(typed));
+    }
+    for typed in [&["mcp", "uninstall"][..], &["remote", "rm"], &["untrust"]] {
+        assert!(!said(typed).contains("similar"), "{typed:?}: {}", said(typed));
+    }
+    for typed in ["retrac", "erse", "releas"] {
+        assert!(said(&[typed]).contains("indelible help erase"), "{typed}: {}", said(&[typed]));
+    }
     for typed in ["delete", "erse", "eraze", "relase", "releas", "remove", "rm", "retrac", "delet", "rease"] {
         let said = said(&[typed]);
         let tip = said.lines().find(|line| line.contains("similar")).unwrap_or_default();
@@ -43,6 +60,10 @@ fn a_typo_is_answered_by_what_was_meant_and_by_nothing_that_takes_away() {
     let error: Value = serde_json::from_str(&said(&["delete", "--json"])).expect("it is JSON");
     assert_eq!(error["exit"], 64, "{error}");
     assert!(!error.to_string().contains("release"), "{error}");
+    let error: Value = serde_json::from_str(&said(&["--json"])).expect("it is JSON");
+    assert_eq!((&error["causes"], &error["hint"]), (&json!([]), &json!("see `indelible --help`")), "{error}");
+    let error: Value = serde_json::from_str(&said(&["mcp", "x", "--json"])).expect("it is JSON");
+    assert_eq!(error["causes"], json!([]), "{error}");
     // Within another command a word means something else.
     assert!(!said(&["config", "rm"]).contains("help erase"), "{}", said(&["config", "rm"]));
 }

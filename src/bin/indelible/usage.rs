@@ -3,15 +3,23 @@
 //! A mistyped command or flag is answered by what was probably meant, and never by one that takes something away for good or
 //! skips a question: who pastes an answer without reading it must lose nothing.
 
+use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use indelible::fs::os::Stream;
 use indelible::model::text::visible;
 
+use crate::args::Args;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
 /// Commands and flags that are never suggested.
 const DANGEROUS: [&str; 6] = ["erase", "release", "retract", "--remove", "--revoke", "--yes"];
+/// How like a word has to be to one of those to be taken for it: as like as clap wants a suggestion to be.
+const LIKENESS_MIN: f64 = 0.7;
+/// How many suggestions there are at most, the likeliest first.
+const SUGGESTED_MAX: usize = 3;
+/// What undoes something begins like this. It is suggested only for what begins like this as well, and nothing else is then.
+const UNDOES: &str = "un";
 
 /// What people type, and the command that does it. Each can be undone, or asks first.
 const MEANT: [(&str, &[&str]); 32] = [
@@ -64,19 +72,31 @@ fn suggest(error: &mut clap::Error) {
         Some(ContextValue::Strings(all)) => all,
         _ => Vec::new(),
     };
-    suggested.retain(|it| !DANGEROUS.contains(&it.as_str()));
-    if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand)
-        && is_at_top(error)
-    {
-        let typed = typed.to_lowercase();
+    let typed = match error.get(ContextKind::InvalidSubcommand).or(error.get(ContextKind::InvalidArg)) {
+        Some(ContextValue::String(typed)) => typed.to_lowercase(),
+        _ => String::new(),
+    };
+    let is_removal = TAKE_AWAY.contains(&typed.as_str()) || means_what_is_dangerous(&typed, &suggested);
+    let undoes = |word: &str| word.trim_start_matches('-').starts_with(UNDOES);
+    suggested.retain(|it| !DANGEROUS.contains(&it.as_str()) && undoes(it) == undoes(&typed));
+    let unlike = |word: &String| std::cmp::Reverse((strsim::jaro(&typed, word) * 1e6) as u64);
+    suggested.sort_by_key(unlike);
+    if kind == ContextKind::SuggestedSubcommand && is_at_top(error) {
+        let commands = Args::command();
+        let is_shown = |name: &str| commands.find_subcommand(name).is_some_and(|it| !it.is_hide_set());
+        suggested.retain(|it| is_shown(it));
         if let Some((_, meant)) = MEANT.iter().find(|(word, _)| *word == typed) {
             suggested = meant.iter().map(|it| (*it).to_owned()).collect();
+        } else if is_shown(&typed) && !DANGEROUS.contains(&typed.as_str()) {
+            suggested = vec![typed];
         }
-        if TAKE_AWAY.contains(&typed.as_str()) {
-            suggested.clear();
+        if is_removal {
             let tip = "what takes records away is never guessed: `indelible help retract` and `indelible help erase` say how they differ";
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.to_owned().into()]));
         }
+    }
+    if is_removal {
+        return;
     }
     match (suggested.len(), kind) {
         (0, _) => {}
@@ -84,9 +104,18 @@ fn suggest(error: &mut clap::Error) {
             error.insert(kind, ContextValue::String(suggested.swap_remove(0)));
         }
         _ => {
+            suggested.truncate(SUGGESTED_MAX);
             error.insert(kind, ContextValue::Strings(suggested));
         }
     }
+}
+
+/// Whether `typed` is more like something that is never suggested than like what clap would suggest.
+fn means_what_is_dangerous(typed: &str, suggested: &[String]) -> bool {
+    let likeness = |word: &str| strsim::jaro(typed, word);
+    let of_suggested = suggested.iter().filter(|it| !DANGEROUS.contains(&it.as_str()));
+    let best = of_suggested.map(|word| likeness(word)).fold(LIKENESS_MIN, f64::max);
+    DANGEROUS.iter().any(|word| likeness(word) > best)
 }
 
 /// Whether the command that is not known was typed behind the program's name.
@@ -99,7 +128,9 @@ fn is_at_top(error: &clap::Error) -> bool {
 
 /// Writes what clap found: a usage error, or help and version.
 pub fn say(mut error: clap::Error, as_json: bool) -> Exit {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    use clap::error::ErrorKind::{
+        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingSubcommand,
+    };
     suggest(&mut error);
     let text = error.render();
     match error.kind() {
@@ -109,7 +140,7 @@ pub fn say(mut error: clap::Error, as_json: bool) -> Exit {
             return Exit::Done;
         }
         _ if !as_json => output::write(Stream::Errors, &visible(&text.to_string())),
-        DisplayHelpOnMissingArgumentOrSubcommand => {
+        DisplayHelpOnMissingArgumentOrSubcommand | MissingSubcommand => {
             output::failure(&Failure::new(Exit::Usage, "a command is missing").hint("see `indelible --help`"), true);
         }
         _ => output::failure(&parts(&text.to_string()), true),
@@ -124,10 +155,13 @@ fn parts(text: &str) -> Failure {
     let what = lines.next().unwrap_or("bad usage");
     let mut failure = Failure::new(Exit::Usage, what.strip_prefix("error: ").unwrap_or(what));
     let mut hints = Vec::new();
+    let mut is_usage = false;
     for line in lines.filter(|line| !line.starts_with("For more information")) {
+        is_usage |= line.starts_with("Usage: ");
         match line.strip_prefix("tip: ") {
             Some(tip) => hints.push(tip),
-            None if line.starts_with("Usage: ") => hints.push(line),
+            // A command has more than one line of usage if it has commands of its own.
+            None if is_usage => hints.push(line),
             None => failure.causes.push(line.to_owned()),
         }
     }
