@@ -385,6 +385,25 @@ fn row_of(said: &Outcome) -> i64 {
     line.and_then(|line| line.strip_suffix(')')?.parse().ok()).unwrap_or_else(|| panic!("no row was named: {said}"))
 }
 
+/// A worker leaves no caller without the number of its row, and `query` sees what was just recorded.
+#[test]
+fn rows_are_there_at_once_beside_a_worker_as_well() {
+    let home = framework(Tables::Usual, Git::Clean, 10);
+    let _ = adopt(&home, &["--yes", "--scripts"]).ok();
+    let worker = Worker::start(&home, &["worker.age_ms=3600000"]);
+    let failure = script(&home, "record-failure.sh", &["--title", "By a script", "--domain", "ci"]).ok();
+    let rule = script(&home, "record-heuristic.sh", &["--rule", "Look first", "--domain", "ci"]).ok();
+    assert!(row_of(&failure) > 0 && row_of(&rule) > 0);
+    let _ = home.record("success", "By a recorder");
+    let recent = home.cmd(["query", "--recent", "1", "--format", "json"]).ok().stdout;
+    assert!(recent.contains("By a recorder"), "{recent}");
+    worker.signal(Signal::STOP);
+    let _ = home.record("success", "Beside one that hangs");
+    let asked = home.cmd(["query", "--recent", "1"]).ok();
+    assert!(asked.stderr.contains("is not in the answer"), "{asked}");
+    worker.signal(Signal::CONT);
+}
+
 /// 50 of each at once: every one succeeds, with one file, one row and one commit each, and their branch stays.
 #[test]
 fn the_scripts_work_fifty_at_once() {

@@ -106,11 +106,11 @@ reason() {
         s/\\\(["\\]\)/\1/g'
 }
 
-# record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path, row and refused.
+# record TEXT ARGUMENT...: records, with TEXT as what - stands for; sets id, path, row and refused. Callers read the row's number.
 record() {
     text=$1
     shift
-    receipt=$(printf '%s' "$text" | "$indelible" --home "$home" --json record "$@" 2>&1)
+    receipt=$(printf '%s' "$text" | "$indelible" --home "$home" --set record.row=recorder --json record "$@" 2>&1)
     code=$?
     [ "$code" -eq 0 ] || fail "$(code_of "$code")" "$(reason "$receipt")"
     # A receipt's fields are ids, numbers and plain paths: nothing in them is escaped. Warnings may stand beside it.

@@ -123,7 +123,8 @@ def record(fields):
     line = lambda text: " ".join(text.splitlines())
     flags = ["--" + name + "=" + line(fields[name]) for name in ("domain", "rule", "source")]
     flags += ["--explanation=-", "--confidence=" + confidence_of(fields["confidence"])]
-    done = subprocess.run([program, "--home", HOME, "--json", "record", "heuristic", "--new"] + flags,
+    # Callers read the number of the row, so it is not left to a worker.
+    done = subprocess.run([program, "--home", HOME, "--set", "record.row=recorder", "--json", "record", "heuristic", "--new"] + flags,
                           input=fields["explanation"].encode("utf-8", "surrogateescape"),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     warnings = done.stderr.decode("utf-8", "replace").strip()

@@ -1,7 +1,7 @@
 //! `query`: answers the questions of the framework's `query.py`, in its words and formats, from the framework's tables in
 //! an adopted home.
 //!
-//! It only reads, and sees what has a row. `docs/adopting.md` has what is alike and what differs: a context keeps to its
+//! It only reads, and sees what has a row: a worker that runs is asked to insert those that are left to it. `docs/adopting.md` has what is alike and what differs: a context keeps to its
 //! budget and fits its task, and an answer has no colours.
 
 pub mod args;
@@ -22,9 +22,12 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use indelible::framework::{Row, Select, Tables};
+use indelible::fs::lock::WorkerLock;
 use indelible::fs::os::Stream;
 use indelible::home::{self, Home};
 use indelible::model::layout;
+use indelible::pipeline::bytes_pending;
+use indelible::worker::{Request, Want};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use self::args::{Format, QueryArgs};
@@ -39,6 +42,8 @@ use crate::{output, usage};
 const TIMEOUT_S: i64 = 30;
 /// How long to wait for another program's lock, within the timeout.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long to wait for a worker that has rows to insert.
+const ROWS_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How far back a question can reach.
 const DAYS_MAX: i64 = 1_000_000;
 
@@ -125,6 +130,7 @@ struct Reader<'a> {
 
 fn answer(context: &Context, args: &QueryArgs) -> Result<Exit, Problem> {
     let home = open(context, args)?;
+    catch_up(context, &home);
     let mut answered = answer_once(&home, args);
     // A database that another program opened just then can look damaged.
     if matches!(&answered, Err(Problem::Database(error)) if error.is_lost()) {
@@ -152,6 +158,24 @@ fn open(context: &Context, args: &QueryArgs) -> Result<Home, Failure> {
             _ => failure,
         }
     })
+}
+
+/// Has a worker that runs insert the rows that recorders have left to it. Answers are read from the rows alone.
+fn catch_up(context: &Context, home: &Home) {
+    if !WorkerLock::is_held_by_worker(home.private()) {
+        return;
+    }
+    let is_behind = || {
+        let sizes = home.journal().sizes().ok()?;
+        Some(bytes_pending(home, &context.settings(home).ok()?.history(), &sizes).ok()? > 0)
+    };
+    if is_behind() != Some(true) {
+        return;
+    }
+    let asked = Request::ask(home, Want::Flush).ok();
+    if asked.and_then(|request| request.wait(ROWS_WAIT_MAX).ok().flatten()).is_none() {
+        output::note("what was recorded last is not in the answer: the worker has not inserted its rows");
+    }
 }
 
 fn answer_once(home: &Home, args: &QueryArgs) -> Result<(Answer, Exit), Problem> {
