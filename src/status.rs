@@ -1,11 +1,12 @@
 //! Status: what a home has, what is pending, and what needs attention. It changes nothing and takes no lock.
 //!
-//! `records` counts what was recorded, `size` the bytes of the stores, `history` has the newest commit. `docs/status.md`
-//! describes every field for programs.
+//! `records` counts what was recorded, `size` the bytes of the stores, `history` has the newest commit, `worker` says what its
+//! worker does wrong. `docs/status.md` describes every field for programs.
 
 mod history;
 mod records;
 mod size;
+mod worker;
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::target::history::{self as git, History, HistoryOptions};
 use crate::target::index::{self, Index, Others};
 use crate::target::search::{self, SearchState, SearchStatus};
 use crate::verify;
-use crate::worker::{self, Published};
+use crate::worker::{Published, State as Doing, published};
 
 pub use history::HistoryStatus;
 pub use records::{KindCount, RecordCounts};
@@ -37,8 +38,6 @@ pub use size::Size;
 
 /// Without a worker, a pending record older than this needs attention.
 const WAITS_MAX: Duration = Duration::from_secs(60);
-/// So many failures in a row need attention.
-const FAILURES_MAX: u64 = 5;
 
 /// The state of a home.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +53,12 @@ pub struct Status {
     /// The records that are committed and wait for their row: the index was locked, or could not be opened.
     #[serde(rename = "rows_owed")]
     pub rows_lag: Pending,
+    /// The records that wait for their row, committed or not.
+    #[serde(skip)]
+    pub rows_missing: Pending,
+    /// Whether the index can be read.
+    #[serde(skip)]
+    pub index: IndexState,
     /// The owner of the worker's lock; `None` if no worker runs.
     pub worker: Option<String>,
     /// The status that a worker last published: the one that runs, or one that is gone ([`Status::publisher`]).
@@ -77,6 +82,17 @@ pub struct Status {
     pub hooks_without_home: Option<Counts>,
     /// Everything that needs a person's attention.
     pub needs_attention: Vec<String>,
+}
+
+/// Whether the index can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexState {
+    /// It can.
+    Readable,
+    /// It is locked, or cannot be read at the moment.
+    Busy,
+    /// It is damaged or missing: that does not pass by itself.
+    Lost,
 }
 
 /// What waits to be committed, or for its row.
@@ -119,7 +135,7 @@ impl Publisher {
         let is_it = |holder: &str| holder.split(" of another ").next().is_some_and(|it| it.ends_with(&process));
         match holder {
             Some(holder) if is_it(holder) => Publisher::Running,
-            _ if published.state == worker::State::Stopped => Publisher::Ended,
+            _ if published.state == Doing::Stopped => Publisher::Ended,
             _ => Publisher::Gone,
         }
     }
@@ -136,22 +152,22 @@ pub fn status(home: &Home, options: &HistoryOptions, today_since: Timestamp) -> 
         needs.push(chain(&error));
         None
     });
-    let index = open_index(home, &mut needs);
+    let (index, index_state) = open_index(home, &mut needs);
     let reached = history.as_ref().and_then(|history| reached(home, history, index.as_ref()).ok()).unwrap_or_default();
-    let (waits, rows_lag) = lags(home, reached, index.as_ref(), &mut needs)?;
+    let Lags { pending: waits, rows: rows_lag, rows_missing } = lags(home, reached, index.as_ref(), &mut needs)?;
     let count = |index: &Index| records::count(home, index, reached.settled(), today_since);
     let records = index.as_ref().map(count).transpose().unwrap_or_else(|error| {
         tracing::debug!(error = chain(&error), "the records could not be counted");
         None
     });
     let worker = WorkerLock::holder(home.private())?.map(|holder| holder.0);
-    let published = worker::published(home)?;
+    let published = published(home)?;
     let publisher = published.as_ref().map(|published| Publisher::of(published, worker.as_deref()));
     let search = search_status(home, index.as_ref(), published.as_ref());
     let quarantine = Contents::of(home)?;
     let behind = counted(waits.records, "record has", "records have");
-    worker_trouble(&behind, waits.oldest_age_s, worker.is_some(), published.as_ref().zip(publisher), &mut needs);
-    rows_trouble(&rows_lag, reached.rows_lost, &mut needs);
+    worker::trouble(&behind, waits.oldest_age_s, worker.is_some(), published.as_ref().zip(publisher), &mut needs);
+    rows_trouble(&rows_lag, reached.rows_lost, index_state, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
     left_trouble(home, &mut needs)?;
     erasing_trouble(home, &mut needs)?;
@@ -167,6 +183,8 @@ pub fn status(home: &Home, options: &HistoryOptions, today_since: Timestamp) -> 
         size: Size::of(home, history.as_ref(), journal.bytes)?,
         pending: waits,
         rows_lag,
+        rows_missing,
+        index: index_state,
         worker,
         published,
         publisher,
@@ -181,26 +199,39 @@ pub fn status(home: &Home, options: &HistoryOptions, today_since: Timestamp) -> 
     })
 }
 
-/// What waits to be committed, and what is committed and waits for its row.
-fn lags(
-    home: &Home,
-    reached: Reached,
-    index: Option<&Index>,
-    needs: &mut Vec<String>,
-) -> Result<(Pending, Pending), verify::Error> {
+/// What each target lacks.
+struct Lags {
+    /// What waits to be committed.
+    pending: Pending,
+    /// What is committed and waits for its row.
+    rows: Pending,
+    /// What waits for its row, committed or not.
+    rows_missing: Pending,
+}
+
+fn lags(home: &Home, reached: Reached, index: Option<&Index>, needs: &mut Vec<String>) -> Result<Lags, verify::Error> {
     let Reached { committed, rows_lag, .. } = reached;
-    let waits = pending(home, committed, None, |_| true, needs)?;
-    // A recorder inserts most rows before the watermark passes them. A heuristic lags until its page shows it, too, and so
-    // does a verdict. What an operation changes in a row lags until the watermark passes it.
-    let lags = |op: &Op| {
-        let has_row = |index: &Index| index.find(op.of()).is_ok_and(|found| found.is_some());
-        let is_whole = |intent: &Intent| {
-            !matches!(intent.record.kind(), Kind::Heuristic | Kind::Verdict) && index.is_some_and(has_row)
-        };
-        op.intent().is_none_or(|intent| !is_whole(intent))
+    let has_row = |intent: &Intent| index.is_some_and(|index| index.find(intent.id).is_ok_and(|found| found.is_some()));
+    // A recorder inserts most rows before the watermark passes them.
+    let (mut rowless, mut oldest) = (0, None);
+    let waits = |op: &Op| {
+        if !op.intent().is_some_and(has_row) {
+            rowless += 1;
+            oldest = oldest.or(op.at());
+        }
+        true
     };
-    let rows_lag = rows_lag.map(|from| pending(home, Some(from), committed, lags, needs)).transpose()?;
-    Ok((waits, rows_lag.unwrap_or_default()))
+    let waits = pending(home, committed, None, waits, needs)?;
+    // A heuristic lags until its page shows it, too, and so does a verdict. What an operation changes in a row lags until the
+    // watermark passes it.
+    let is_whole =
+        |intent: &Intent| !matches!(intent.record.kind(), Kind::Heuristic | Kind::Verdict) && has_row(intent);
+    let lags = |op: &Op| op.intent().is_none_or(|intent| !is_whole(intent));
+    let rows = rows_lag.map(|from| pending(home, Some(from), committed, lags, needs)).transpose()?.unwrap_or_default();
+    let oldest_at = rows.oldest_at.or(oldest);
+    let records = rows.records + rowless;
+    let rows_missing = Pending { records, oldest_age_s: oldest_at.map(age_s), oldest_at };
+    Ok(Lags { pending: waits, rows, rows_missing })
 }
 
 /// What needs attention in `home`, as far as that is known quickly: without opening the index, and with only the oldest
@@ -210,9 +241,10 @@ fn lags(
 /// [`verify::Error`] if a store cannot be read.
 pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, verify::Error> {
     let mut needs = Vec::new();
-    let running = WorkerLock::holder(home.private())?.is_some();
+    let holder = WorkerLock::holder(home.private())?.map(|holder| holder.0);
+    let published = published(home)?;
     let mut oldest_age_s = None;
-    if !running {
+    if holder.is_none() || published.as_ref().is_some_and(worker::may_hang) {
         let history = History::open(home.path(), options.clone())?;
         let committed = reached(home, &history, None).unwrap_or_default().committed;
         let mut records = Records::from_position_or_start(home.journal(), committed)?;
@@ -225,10 +257,8 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
             };
         }
     }
-    let published = worker::published(home)?;
-    let publisher = if running { Publisher::Running } else { Publisher::Gone };
-    let published = published.as_ref().map(|published| (published, publisher));
-    worker_trouble("records have", oldest_age_s, running, published, &mut needs);
+    let published = published.as_ref().map(|published| (published, Publisher::of(published, holder.as_deref())));
+    worker::trouble("records have", oldest_age_s, holder.is_some(), published, &mut needs);
     quarantine_trouble(home, &Contents::of(home)?, &mut needs);
     room_trouble(home, &mut needs);
     needs.extend(count::counts(home.private())?.as_ref().and_then(Counts::trouble));
@@ -331,48 +361,25 @@ pub fn removed_trouble(removed: u64) -> String {
 }
 
 /// The index, to be read; `None` if it cannot be used, with the reason in `needs` if that will not pass by itself.
-fn open_index(home: &Home, needs: &mut Vec<String>) -> Option<Index> {
+fn open_index(home: &Home, needs: &mut Vec<String>) -> (Option<Index>, IndexState) {
     let opened = Index::open_to_read(&home.index_path(), Duration::from_millis(500), Others::MayWrite);
     match opened.and_then(|index| index.check_schema().map(|()| index)) {
-        Ok(index) => Some(index),
-        Err(error) => {
-            if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) {
-                needs.push(format!("{}: run `indelible repair`", chain(&error)));
-            }
-            None
+        Ok(index) => (Some(index), IndexState::Readable),
+        Err(error) if !error.is_transient() || matches!(error, index::Error::Unopenable { .. }) => {
+            needs.push(format!("{}: run `indelible repair`", chain(&error)));
+            (None, IndexState::Lost)
         }
+        Err(_) => (None, IndexState::Busy),
     }
 }
 
-fn worker_trouble(
-    records: &str,
-    oldest_age_s: Option<i64>,
-    running: bool,
-    published: Option<(&Published, Publisher)>,
-    needs: &mut Vec<String>,
-) {
-    let waits = oldest_age_s.unwrap_or(0);
-    if !running && i64::try_from(WAITS_MAX.as_secs()).is_ok_and(|max| waits > max) {
-        needs.push(format!(
-            "no worker runs, and {records} waited for up to {} s: start one with `indelible worker \
-             --detach`, or run `indelible flush`",
-            number(waits.unsigned_abs())
-        ));
-    }
-    if let Some((published, publisher)) = published.filter(|(it, _)| it.failures_in_a_row >= FAILURES_MAX) {
-        let why = published.last_error.as_ref().map_or("", |(_, error)| error);
-        let times = number(published.failures_in_a_row);
-        let who = match publisher {
-            Publisher::Running => "the worker has",
-            Publisher::Ended | Publisher::Gone => "the last worker, which no longer runs, had",
-        };
-        needs.push(format!("{who} failed {times} times in a row: {why}"));
-    }
-}
-
-fn rows_trouble(lag: &Pending, lost: bool, needs: &mut Vec<String>) {
+fn rows_trouble(lag: &Pending, lost: bool, index: IndexState, needs: &mut Vec<String>) {
     if lost {
         needs.push("the journal no longer has all records that the index may lack: run `indelible recover`".to_owned());
+    }
+    if index == IndexState::Lost {
+        // What to do about that is said, and no lock is in the way.
+        return;
     }
     let waits = lag.oldest_age_s.unwrap_or(0);
     let (records, waited) = (

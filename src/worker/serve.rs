@@ -72,6 +72,7 @@ impl Worker<'_> {
             tracing::info!(?report, "brought the home in order");
         }
         session.hold_index()?;
+        self.status.commits_after(self.options.age_max);
         self.publish(session, State::Idle);
         let mut memory = Memory::new(self.options, session);
         self.sweep_sessions(&mut memory);

@@ -1,5 +1,7 @@
 //! The worker's status, for the command `status` to read. It is informational and never relied on, so it is not synced.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,9 @@ pub struct Published {
     pub state: State,
     /// Since when it is in that state.
     pub at: Timestamp,
+    /// How old a record gets before it commits it, in milliseconds.
+    #[serde(default)]
+    pub age_ms: u64,
     /// The last error, and its time.
     pub last_error: Option<(Timestamp, String)>,
     /// The number of failures since the last commit.
@@ -111,6 +116,7 @@ impl StatusFile {
             started_at: now,
             state: State::Starting,
             at: now,
+            age_ms: 0,
             last_error: None,
             failures_in_a_row: 0,
             search_error: before.as_ref().and_then(|published| published.search_error.clone()),
@@ -119,6 +125,11 @@ impl StatusFile {
         };
         let private = home.private().folder(".")?;
         Ok(StatusFile { private, temporary: home.private_folder(TEMPORARY)?, published, counts, goes_on })
+    }
+
+    /// Notes how old a record gets before it is committed.
+    pub(super) fn commits_after(&mut self, age: Duration) {
+        self.published.age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
     }
 
     pub(super) fn failed(&mut self, error: &str) {

@@ -20,7 +20,7 @@ fn hook(home: &TestHome, event: impl Into<Vec<u8>>) -> Outcome {
     home.cmd(["hook"]).stdin(event).run().exits(0)
 }
 
-fn fixture(name: &str) -> Vec<u8> {
+pub fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/hooks/{name}.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -1039,15 +1039,7 @@ fn a_session_gets_a_notice_if_records_wait_for_a_worker() {
     let home = TestHome::new();
     quiet(&home, fixture("claude/SubagentStop"));
     quiet(&home, fixture("claude/SessionStart"));
-    // As if it had been recorded a year ago.
-    let segment = home.join(".indelible/journal/0000000001.log");
-    let text = std::fs::read_to_string(&segment).expect("the journal is text");
-    let (before, entry) = text.trim_end().rsplit_once('\n').expect("a header, and an entry");
-    let json = &entry[entry.find('{').expect("an intent is an object")..];
-    let at = json.find("\"created_at\":\"").expect("it says when") + 14;
-    let year: u32 = json[at..at + 4].parse().expect("a year");
-    let old = format!("{} {}{}{}", json.len(), &json[..at], year - 1, &json[at + 4..]);
-    std::fs::write(&segment, format!("{before}\n{:08x} {old}\n", crc32c::crc32c(old.as_bytes()))).expect("it is ours");
+    home.age_last_entry();
     let told = hook(&home, fixture("claude/SessionStart")).json();
     let text = told["hookSpecificOutput"]["additionalContext"].as_str().expect("a text");
     assert!(text.contains("no worker runs"), "{text}");

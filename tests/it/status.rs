@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::hook::fixture;
 use crate::support::{KINDS, TestHome, Worker, wait_for};
 
 const DOCS: &str = include_str!("../../docs/status.md");
@@ -82,7 +83,10 @@ fn a_locked_or_missing_index_leaves_the_counts_out() {
     std::fs::write(home.join("memory/index.db"), "nonsense").expect("it can be written");
     let status = home.status();
     assert!(status["records"].is_null() && status["size"]["all_bytes"].is_u64(), "{status}");
-    assert!(!home.cmd(["status"]).ok().stdout.contains("\nrecords"));
+    let said = home.cmd(["status"]).ok().stdout;
+    assert!(!said.contains("\nrecords") && said.contains(" repair"), "{said}");
+    // No lock is in the way, and none is named.
+    assert!(!said.contains("locked") && !said.contains("holds the lock"), "{said}");
 }
 
 #[test]
@@ -221,4 +225,32 @@ fn metrics_are_open_metrics_and_documented() {
     let running = BTreeSet::from(["indelible_worker_failures_in_a_row".to_owned()]);
     assert_eq!(samples.union(&running).cloned().collect::<BTreeSet<_>>(), documented);
     let _ = home.cmd(["status", "--metrics", "--json"]).run().exits(64);
+}
+
+#[test]
+fn a_worker_that_hangs_is_named() {
+    let home = TestHome::new();
+    let worker = Worker::quick(&home);
+    wait_for("it to be idle", || (home.status()["published"]["state"] == "idle").then_some(()));
+    worker.signal(Signal::STOP);
+    let _ = home.record("failure", "beside a worker that does nothing");
+    let _ = home.cmd(["status", "--check"]).ok();
+    // As if both had been a year ago.
+    home.age_last_entry();
+    let path = home.join(".indelible/status.json");
+    let mut published: Value = serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("it is JSON");
+    let at = published["at"].as_str().expect("a time");
+    let year: u32 = at[..4].parse().expect("a year");
+    published["at"] = json!(format!("{}{}", year - 1, &at[4..]));
+    std::fs::write(&path, published.to_string()).expect("it can be written");
+    let checked = home.cmd(["status", "--check", "--json"]).run().exits(1);
+    let said = checked.json()["needs_attention"].to_string();
+    let process = worker.id();
+    assert!(said.contains(&format!("the worker, process {process}, does nothing")), "{said}");
+    let told = home.cmd(["hook"]).stdin(fixture("claude/SessionStart")).ok().json();
+    let told = told["hookSpecificOutput"]["additionalContext"].as_str().expect("a text");
+    assert!(told.contains("does nothing"), "{told}");
+    worker.signal(Signal::CONT);
+    worker.wait_until_committed(&home);
+    let _ = home.cmd(["status", "--check"]).ok();
 }

@@ -9,7 +9,7 @@ use rustix::process::{Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::prompts::Window;
-use crate::support::{TestHome, wait_for};
+use crate::support::{TestHome, Worker, wait_for};
 use crate::terminal::IN_SESSION;
 
 const KEYS: &str = "q quit";
@@ -53,7 +53,7 @@ fn what_is_recorded_appears_with_where_it_is() {
         let _ = home.record("failure", &title);
         // It is neither in git nor, as no worker runs, in search.
         window.wait_until(|lines| has(lines, &["failure", "JFR··", &title]));
-        window.wait_until(|lines| has(lines, &["1 wait for git"]) && has(lines, &["no worker runs"]));
+        window.wait_until(|lines| has(lines, &["git lacks 1 since"]) && has(lines, &["no worker runs"]));
         home.flush();
         window.wait_until(|lines| has(lines, &["failure", "JFRCS", &title]) && has(lines, &["git has all"]));
         // A wide screen shows the selected record beside the list.
@@ -66,6 +66,26 @@ fn what_is_recorded_appears_with_where_it_is() {
     }
 }
 
+/// A record that is left to a worker, which hangs, has no row yet.
+#[test]
+fn a_row_that_is_left_to_a_worker_counts_as_missing() {
+    let home = TestHome::new();
+    let worker = Worker::quick(&home);
+    worker.signal(Signal::STOP);
+    let mut window = watch(&home, 24, 120);
+    let lag = || {
+        let metrics = home.cmd(["status", "--metrics"]).ok().stdout;
+        let of_rows = |line: &&str| line.starts_with("indelible_lag_operations{") && line.contains("target=\"rows\"");
+        metrics.lines().find(of_rows).and_then(|line| line.rsplit(' ').next()).expect("it is there").to_owned()
+    };
+    let _ = home.record("failure", "it broke");
+    window.wait_until(|lines| has(lines, &["JF···", "it broke"]) && has(lines, &["rows lack 1 since"]));
+    assert_eq!(lag(), "1");
+    worker.signal(Signal::CONT);
+    window.wait_until(|lines| has(lines, &["rows up to date"]));
+    assert_eq!(lag(), "0");
+}
+
 #[test]
 fn what_the_remote_has_is_shown() {
     let home = TestHome::new();
@@ -76,7 +96,7 @@ fn what_the_remote_has_is_shown() {
     let mut window = watch(&home, 24, 150);
     let _ = home.record("failure", "it broke");
     home.flush();
-    window.wait_until(|lines| has(lines, &["JFRCS·", "it broke"]) && has(lines, &["1 wait for the remote"]));
+    window.wait_until(|lines| has(lines, &["JFRCS·", "it broke"]) && has(lines, &["the remote lacks 1"]));
     let _ = home.cmd(["sync"]).ok();
     window.wait_until(|lines| has(lines, &["JFRCSP", "it broke"]) && has(lines, &["the remote has all"]));
     window.press("q");
@@ -141,10 +161,15 @@ fn a_rule_is_validated_and_a_record_retracted_after_a_yes() {
     let verdicts = shown["records"][0]["verdicts"].as_array().expect("it is a list").clone();
     assert_eq!(verdicts.len(), 1, "{shown}");
     assert_eq!(verdicts[0]["origin"], "person", "who watches at a terminal is a person: {shown}");
+    // It is among what a search found, and goes from there as well.
+    window.press("/fridays\r");
+    window.wait_until(|lines| has(lines, &["1 record found"]));
     window.press("r");
     window.wait_until(|lines| has(lines, &["retract \"Never"]));
     window.press("y");
-    window.wait_until(|lines| has(lines, &["retracted: "]) && has(lines, &["nothing was recorded yet"]));
+    window.wait_until(|lines| has(lines, &["retracted: "]) && !has(lines, &["Never on"]));
+    window.press("\u{1b}");
+    window.wait_until(|lines| has(lines, &["nothing was recorded yet"]));
     let _ = home.cmd(["show", rule.id.as_str()]).run().exits(1);
     window.press("q");
     let (status, screen, is_as_for_a_shell) = ended(window);

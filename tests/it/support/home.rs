@@ -248,6 +248,20 @@ impl TestHome {
         self.index().execute(boot, []).expect("the index can be written");
     }
 
+    /// Makes the last entry of the journal's newest segment a year older.
+    #[track_caller]
+    pub fn age_last_entry(&self) {
+        let (name, bytes) = self.journal().pop().expect("there is a segment");
+        let text = String::from_utf8(bytes).expect("the journal is text");
+        let (before, entry) = text.trim_end().rsplit_once('\n').expect("a header, and an entry");
+        let json = &entry[entry.find('{').expect("an intent is an object")..];
+        let at = json.find("\"created_at\":\"").expect("it says when") + 14;
+        let year: u32 = json[at..at + 4].parse().expect("a year");
+        let old = format!("{} {}{}{}", json.len(), &json[..at], year - 1, &json[at + 4..]);
+        let aged = format!("{before}\n{:08x} {old}\n", crc32c::crc32c(old.as_bytes()));
+        std::fs::write(self.private().join("journal").join(name), aged).expect("it is ours");
+    }
+
     /// Every byte of the journal, segment by segment.
     pub fn journal(&self) -> Vec<(String, Vec<u8>)> {
         let folder = self.join(".indelible/journal");

@@ -16,7 +16,7 @@ use indelible::hook::count::{self, Counts};
 use indelible::model::layout::QUARANTINE;
 use indelible::model::text::{self, number, visible_line};
 use indelible::quarantine::Contents;
-use indelible::status::{Publisher, Status, status};
+use indelible::status::{IndexState, Publisher, Status, status};
 use indelible::sync::{self, Standing};
 use indelible::trust::Passed;
 use indelible::worker::Published;
@@ -140,7 +140,12 @@ fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
     show("size", lines::size(&status.size));
     show("pending", lines::waits(&screen, &status.pending));
     if status.rows_lag.records > 0 {
-        show("rows behind", format!("{}: the index is locked", lines::waits(&screen, &status.rows_lag)));
+        let why = match status.index {
+            IndexState::Readable => "a worker or `indelible flush` inserts them",
+            IndexState::Busy => "the index is locked",
+            IndexState::Lost => "the index cannot be read",
+        };
+        show("rows behind", format!("{}: {}", lines::waits(&screen, &status.rows_lag), output::hint(why)));
     }
     show("worker", worker(status));
     if let Some(published) = &status.published {

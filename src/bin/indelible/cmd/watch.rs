@@ -87,7 +87,9 @@ fn watched(
             None => {}
         }
         if looker.is_due() {
-            app.update(looker.read());
+            // What was found may have moved on, or gone.
+            let found = app.found.as_ref().and_then(|(words, _)| looker.search(words).ok());
+            app.update(looker.read(), found);
             is_stale = true;
         }
         // The event of a change of size can get lost behind a key.
@@ -154,7 +156,7 @@ fn changed(context: &Context, home: &Home, change: Change, id: RecordId) -> Resu
                 revising::plan(&reviser, &view, &[target], &Revision::Retract, None, what)?
             };
             revising::keep(&quiet, home, &settings, &reviser, &planned, what)?;
-            Ok(format!("retracted: {0}; `indelible restore {0}` brings it back", id.short()))
+            Ok(output::hint(&format!("retracted: {0}; `indelible restore {0}` brings it back", id.short())))
         }
     }
 }

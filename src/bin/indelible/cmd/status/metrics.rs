@@ -115,14 +115,14 @@ fn lag(status: &Status, standing: Option<&Standing>, text: &mut Text) {
     let help = "Records and operations that a target lacks; of search, changes of rows.";
     let mut family = text.family("lag_operations", Type::Gauge, help);
     family.sample(&[("target", "history")], status.pending.records);
-    family.sample(&[("target", "rows")], status.rows_lag.records);
+    family.sample(&[("target", "rows")], status.rows_missing.records);
     family.sample(&[("target", "search")], status.search.behind);
     if let Some(standing) = standing {
         family.sample(&[("target", "remote")], standing.unpushed);
     }
     let mut family = text.family("lag_seconds", Type::Gauge, "Age of the oldest record that a target lacks.");
     family.sample(&[("target", "history")], status.pending.oldest_age_s.unwrap_or(0));
-    family.sample(&[("target", "rows")], status.rows_lag.oldest_age_s.unwrap_or(0));
+    family.sample(&[("target", "rows")], status.rows_missing.oldest_age_s.unwrap_or(0));
     if let Some(standing) = standing {
         family.sample(&[("target", "remote")], standing.oldest_unpushed_s.unwrap_or(0));
     }

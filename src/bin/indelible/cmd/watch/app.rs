@@ -81,19 +81,14 @@ impl App {
     }
 
     /// Shows `seen`. The selected record stays selected, unless it is the newest: then the newest one is.
-    pub fn update(&mut self, seen: Seen) {
+    pub fn update(&mut self, seen: Seen, found: Option<Vec<Row>>) {
         let kept = self.selected_row().map(|row| row.recorded.id);
         let follows = self.selected == 0 && self.mode == Mode::List && self.found.is_none();
         self.seen = seen;
         if let Some((_, rows)) = &mut self.found
-            && let Ok(fresh) = &self.seen.rows
+            && let Some(now) = found
         {
-            // What was found may have moved on.
-            for row in rows.iter_mut() {
-                if let Some(now) = fresh.iter().find(|it| it.recorded.id == row.recorded.id) {
-                    *row = now.clone();
-                }
-            }
+            *rows = now;
         }
         let at = kept.filter(|_| !follows).and_then(|id| self.rows().iter().position(|row| row.recorded.id == id));
         if let Some(at) = at {

@@ -141,11 +141,11 @@ fn lag(status: &Status, look: &Look) -> String {
         |at: Option<jiff::Timestamp>| at.map_or_else(String::new, |at| format!(" since {}", look.at(at, "%H:%M:%S")));
     let waits = match status.pending.records {
         0 => "git has all".to_owned(),
-        records => format!("{} wait for git{}", number(records), since(status.pending.oldest_at)),
+        records => format!("git lacks {}{}", number(records), since(status.pending.oldest_at)),
     };
-    let rows = match status.rows_lag.records {
+    let rows = match status.rows_missing.records {
         0 => "rows up to date".to_owned(),
-        records => format!("{} wait for rows{}", number(records), since(status.rows_lag.oldest_at)),
+        records => format!("rows lack {}{}", number(records), since(status.rows_missing.oldest_at)),
     };
     format!("journal {}; {waits}; {rows}; search {}", bytes(status.journal.bytes), status.search.line())
 }
@@ -155,7 +155,7 @@ fn remote(app: &App) -> String {
     match app.seen.remote.as_ref().map(|remote| remote.unpushed) {
         None => String::new(),
         Some(0) => "; the remote has all".to_owned(),
-        Some(unpushed) => format!("; {} wait for the remote", number(unpushed)),
+        Some(unpushed) => format!("; the remote lacks {}", number(unpushed)),
     }
 }
 
