@@ -267,3 +267,27 @@ fn changes_at_once_leave_a_whole_file() {
     });
     assert_eq!(setting(&home, "worker.age_ms")["origin"], "file");
 }
+
+/// What is wrong can be mended by the command for it, and is named by where it was said.
+#[test]
+fn an_invalid_setting_is_named_and_can_be_taken_out() {
+    let home = TestHome::new();
+    let write = || {
+        std::fs::write(home.join(".indelible/config.toml"), "[worker]\nage_ms = \"x\"\n").expect("it can be written");
+    };
+    write();
+    let refused = home.cmd(["list"]).run().exits(78);
+    assert!(refused.stderr.contains("config unset KEY"), "{refused}");
+    let _ = home.cmd(["config", "unset", "worker.age_ms"]).ok();
+    assert!(home.cmd(["config", "get", "worker.age_ms"]).ok().stdout.starts_with("1000\n"));
+    write();
+    let _ = home.cmd(["config", "set", "worker.age_ms", "5"]).ok();
+    assert!(home.cmd(["config", "get", "worker.age_ms"]).ok().stdout.starts_with("5\n"));
+    let refused = home.cmd(["list"]).env("INDELIBLE_WORKER_AGE_MS", "soon").run().exits(78);
+    assert!(refused.stderr.contains("INDELIBLE_WORKER_AGE_MS"), "{refused}");
+    let refused = home.cmd(["--set", "worker.age_ms=soon", "list"]).run().exits(64);
+    assert!(refused.stderr.contains("--set worker.age_ms"), "{refused}");
+    // A list of variables that leaves one empty does not set it.
+    let got = home.cmd(["config", "get", "worker.age_ms"]).env("INDELIBLE_WORKER_AGE_MS", "").ok();
+    assert!(got.stdout.starts_with("5\n"), "{got}");
+}

@@ -53,15 +53,20 @@ pub fn run(context: &Context, what: &ConfigCommand) -> Result<Exit, Failure> {
 /// Prints where the settings are: the home's, or the user's own.
 fn path(context: &Context, is_user: bool) -> Result<Exit, Failure> {
     const WHAT: &str = "the file of settings cannot be named";
+    let own = settings::user_path();
+    if is_user && !context.json {
+        // The user's own file is where it is without a home as well.
+        output::line(&text::path(&own.ok_or_else(|| unknown_user(WHAT))?));
+        return Ok(Exit::Done);
+    }
     let home = context.open(WHAT)?;
-    let (file, own) = (settings::path_of(&home), settings::user_path());
-    match (context.json, is_user) {
-        (true, _) => output::json(&json!({
+    let file = settings::path_of(&home);
+    match context.json {
+        true => output::json(&json!({
             "file": file.display().to_string(),
             "user_file": own.map(|own| own.display().to_string()),
         })),
-        (false, false) => output::line(&text::path(&file)),
-        (false, true) => output::line(&text::path(&own.ok_or_else(|| unknown_user(WHAT))?)),
+        false => output::line(&text::path(&file)),
     }
     Ok(Exit::Done)
 }
@@ -131,10 +136,22 @@ fn find(all: Vec<Setting>, key: &str, what: &str) -> Result<Setting, Failure> {
 
 const NOT_SET: &str = "the setting was not changed";
 
+/// Every setting of `home`. If one is invalid, it may be the one that is to be changed, so all are as by default.
+///
+/// # Errors
+/// A file that is no TOML, or cannot be read.
+fn known(home: &Home) -> Result<Vec<Setting>, Failure> {
+    let is_toml = |text: &str| text.parse::<toml::Table>().is_ok();
+    Settings::explained(home, &[]).map(|all| all.settings).or_else(|failure| {
+        let own = settings::user_text()?;
+        let can_be_changed = is_toml(&settings::text_of(home)?) && own.is_none_or(|(_, text)| is_toml(&text));
+        if can_be_changed { Ok(settings::every_setting()) } else { Err(failure) }
+    })
+}
+
 fn set(context: &Context, key: &str, value: &str) -> Result<Exit, Failure> {
     let home = context.open(NOT_SET)?;
-    let all = Settings::explained(&home, &[])?.settings;
-    let before = find(all, key, NOT_SET)?;
+    let before = find(known(&home)?, key, NOT_SET)?;
     context.name_home()?;
     let value = settings::value_like(&before.default, value);
     let file = match key.split_once('.').is_some_and(|(section, key)| settings::is_the_users(section, key)) {

@@ -45,8 +45,8 @@ pub enum Origin {
     Flag,
 }
 
-/// Every setting, with its default.
-fn every_setting() -> Vec<Setting> {
+/// Every setting, as it is by default.
+pub fn every_setting() -> Vec<Setting> {
     let all = toml::Table::try_from(Settings::default()).expect("settings are numbers and text");
     let of_section = |(section, keys): (String, toml::Value)| {
         let toml::Value::Table(keys) = keys else { unreachable!("a section is a table") };
@@ -181,7 +181,8 @@ fn parsed(path: &Path, text: &str) -> Result<toml::Table, Failure> {
 fn checked(path: &Path, table: &toml::Table) -> Result<(), Failure> {
     let wrong = |error| {
         let what = format!("invalid setting in {}", text::path(path));
-        Failure::new(Exit::NoHome, what).because(&in_one_line(&error))
+        let hint = "`indelible config edit` opens the file, and `indelible config unset KEY` takes one setting out";
+        Failure::new(Exit::NoHome, what).because(&in_one_line(&error)).hint(hint)
     };
     if table.is_empty() { Ok(()) } else { Settings::of_table(table.clone()).map(drop).map_err(wrong) }
 }
@@ -229,7 +230,11 @@ pub(super) fn merged(
         if let Some(value) = table.get(section).and_then(|keys| keys.get(key)) {
             setting.value = value.clone();
         }
-        if environment && let Ok(text) = std::env::var(&setting.variable) {
+        // Where a list of variables sets one to nothing, only a text can mean that.
+        if environment
+            && let Ok(text) = std::env::var(&setting.variable)
+            && (setting.default.is_str() || !text.is_empty())
+        {
             (setting.value, setting.origin) = (value_like(&setting.default, &text), Origin::Environment);
             put(&mut table, section, key, setting.value.clone());
         }
@@ -246,6 +251,21 @@ pub(super) fn merged(
         put(&mut table, section, key, value);
     }
     Ok((table, settings))
+}
+
+/// The first of `settings` that is invalid by itself, as it was said where: in a variable, or by a flag. The files were checked.
+pub(super) fn wrong_one(settings: &[Setting]) -> Option<String> {
+    let is_wrong = |setting: &&Setting| {
+        let mut table = toml::Table::new();
+        let (section, key) = setting.key.split_once('.').expect("it was made with one");
+        put(&mut table, section, key, setting.value.clone());
+        Settings::of_table(table).is_err()
+    };
+    let said = settings.iter().filter(|it| matches!(it.origin, Origin::Environment | Origin::Flag)).find(is_wrong)?;
+    Some(match said.origin {
+        Origin::Environment => format!("the variable {}", said.variable),
+        _ => format!("--set {}", said.key),
+    })
 }
 
 /// The value that `text` is for a setting with this `default`: text, if the default is text, and otherwise TOML. Text that

@@ -26,8 +26,8 @@ use crate::exit::{Exit, Failure};
 
 use file::{has_environment, mend, path_in, says_nothing, text_in, unreadable};
 pub use file::{id_of, is_passing, may_redact, path_of, text_of, user_path, user_text};
-use layers::{Layers, in_one_line, merged};
-pub use layers::{Origin, Own, Setting, value_like};
+use layers::{Layers, in_one_line, merged, wrong_one};
+pub use layers::{Origin, Own, Setting, every_setting, value_like};
 pub use limits::{home_max, is_the_users};
 pub use options::{milliseconds, seconds};
 pub use sections::{
@@ -123,12 +123,15 @@ impl Settings {
         }
         let layers = Layers::of(path, text, ours)?;
         // Without variables and flags, the files are all there is: then the settings are not listed.
-        let table = match overrides.is_empty() && !has_environment() {
-            true => layers.table(),
-            false => merged(&layers, true, overrides)?.0,
+        let (table, listed) = match overrides.is_empty() && !has_environment() {
+            true => (layers.table(), Vec::new()),
+            false => merged(&layers, true, overrides)?,
         };
         let exit = if overrides.is_empty() { Exit::NoHome } else { Exit::Usage };
-        let wrong = |error| Failure::new(exit, "invalid setting").because(&in_one_line(&error));
+        let wrong = |error| {
+            let by = wrong_one(&listed).map_or_else(String::new, |by| format!(", by {by}"));
+            Failure::new(exit, format!("invalid setting{by}")).because(&in_one_line(&error))
+        };
         Settings::of_table(table).map_err(wrong)
     }
 

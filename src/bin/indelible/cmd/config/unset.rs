@@ -3,7 +3,7 @@
 use serde_json::json;
 use toml_edit::{DocumentMut, TableLike};
 
-use super::{NOT_SET, change_home, change_user, find, says_the_same, tell_worker, wrong};
+use super::{NOT_SET, change_home, change_user, find, known, says_the_same, tell_worker, wrong};
 use crate::cmd::Context;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -11,7 +11,7 @@ use crate::settings::{self, Origin, Settings, TEMPLATE};
 
 pub fn run(context: &Context, key: &str) -> Result<Exit, Failure> {
     let home = context.open(NOT_SET)?;
-    let _ = find(Settings::explained(&home, &[])?.settings, key, NOT_SET)?;
+    let _ = find(known(&home)?, key, NOT_SET)?;
     let is_users = key.split_once('.').is_some_and(|(section, key)| settings::is_the_users(section, key));
     let id = settings::id_of(home.dir(), Some(home.id()))?.unwrap_or(home.id()).to_string();
     let above: &[&str] = if is_users { &["home", &id] } else { &[] };
