@@ -78,6 +78,8 @@ fn quiet_leaves_out_notes_and_keeps_answers_and_errors() {
     };
     assert!(amend(&[]).stderr.contains("home: "), "{}", amend(&[]));
     assert_eq!(amend(&["--quiet"]).stderr, "");
+    // A program that asks for JSON reads errors alone on stderr.
+    assert_eq!(amend(&["--json"]).stderr, "");
     assert_eq!(amend(&["--quiet"]).stdout, amend(&[]).stdout);
     let refused = home.cmd(["show", "--quiet", "00000000"]).run().exits(1);
     assert!(refused.stderr.starts_with("error: "), "{refused}");

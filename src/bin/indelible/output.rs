@@ -46,9 +46,11 @@ pub fn hint(text: &str) -> String {
 }
 
 /// The commands that need `--home` to name their home.
-const ON_A_HOME: [&str; 22] = [
-    "amend", "config", "edit", "export", "flush", "import", "list", "logs", "page", "recall", "record", "recover",
-    "repair", "restore", "retract", "search", "service", "show", "status", "verify", "watch", "worker",
+const ON_A_HOME: [&str; 37] = [
+    "amend", "config", "context", "cost", "demote", "drain", "edit", "erase", "export", "flush", "import", "list",
+    "logs", "page", "promote", "query", "recall", "record", "recover", "remote", "repair", "restore", "retire",
+    "retract", "review", "revive", "search", "service", "show", "status", "sync", "validate", "verify", "violate",
+    "watch", "where", "worker",
 ];
 
 /// Whether notes and progress are left out.
@@ -186,7 +188,7 @@ pub fn warn(text: &str) {
 /// A line on stderr that is not a warning, and can be left out.
 pub fn note(text: &str) {
     if !is_quiet() {
-        say(text);
+        say(&hint(text));
     }
 }
 

@@ -152,8 +152,9 @@ pub fn lines(screen: &Screen, records: &[Recorded]) -> String {
         cells.extend(it.from.map(|from| screen.dim(&from.says())));
         cells
     };
-    // Long domains give way to titles.
-    screen.table(&records.iter().map(line).collect::<Vec<_>>(), &[(4, 30), (3, 10), (4, 10)])
+    // Long domains give way to titles, and on a narrow screen everything but when, what and which.
+    let shorter = [(4, 30), (3, 10), (4, 10), (2, 0), (3, 0), (1, 0)];
+    screen.table(&records.iter().map(line).collect::<Vec<_>>(), &shorter)
 }
 
 fn say_retracted(context: &Context, args: &ListArgs, found: &[Retracted], notes: &[String]) {

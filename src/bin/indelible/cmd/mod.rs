@@ -105,10 +105,10 @@ impl Context {
         self.meant().map(|meant| meant.path.clone())
     }
 
-    /// Names the home on stderr before it is changed, unless the command line names it.
+    /// Names the home on stderr before it is changed, unless the command line names it, or a program reads what is said.
     pub fn name_home(&self) -> Result<(), Failure> {
         let meant = self.meant()?;
-        if meant.by != By::Flag {
+        if meant.by != By::Flag && !self.json {
             output::note(&format!("home: {} ({})", text::path(&meant.path), meant.by.words()));
         }
         Ok(())

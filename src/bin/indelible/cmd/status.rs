@@ -90,6 +90,8 @@ impl<'s> PassedHome<'s> {
     }
 }
 
+/// The columns of the names of what is shown.
+const NAMES_COLUMNS: usize = 12;
 /// How many names of files in quarantine are shown.
 const NAMES_SHOWN: usize = 5;
 
@@ -130,9 +132,15 @@ fn standing(home: &Home, settings: &Settings, needs: &mut Vec<String>) -> Option
 }
 
 fn say(status: &Status, standing: Option<&Standing>, folder: &Path) {
-    let show = |name: &str, text: String| output::line(&format!("{name:<11} {}", visible_line(&text)));
-    show("home", status.home.clone());
     let screen = Screen::of_stdout();
+    let show = |name: &str, text: String| {
+        let mut name = name;
+        for line in screen.wrapped(&visible_line(&text), NAMES_COLUMNS) {
+            output::line(&format!("{name:<0$}{line}", NAMES_COLUMNS));
+            name = "";
+        }
+    };
+    show("home", status.home.clone());
     if let Some(records) = &status.records {
         show("records", lines::by_kind(records, false));
         show("today", lines::by_kind(records, true));

@@ -112,8 +112,17 @@ impl Screen {
         }
     }
 
+    /// `text` in lines that fit behind `indent` columns, if this is a terminal; in one line otherwise.
+    pub fn wrapped(&self, text: &str, indent: usize) -> Vec<String> {
+        match self.columns {
+            Some(columns) => wrapped(text, columns.saturating_sub(indent)),
+            None => vec![text.to_owned()],
+        }
+    }
+
     /// Lines of cells in columns, two blanks between them. On a terminal cells are shortened where lines are too wide for the
-    /// screen: for each of `shorter`, in order, those of a column, to no fewer than so many columns of the screen.
+    /// screen: for each of `shorter`, in order, those of a column, to no fewer than so many columns of the screen. At none,
+    /// the column is left out.
     pub fn table(&self, lines: &[Vec<String>], shorter: &[(usize, usize)]) -> String {
         let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
         let widest = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|it| measure_text_width(it)).max();
@@ -121,14 +130,18 @@ impl Screen {
         let room = self.columns.unwrap_or(usize::MAX);
         let mut above = (widths.iter().sum::<usize>() + 2 * columns.saturating_sub(1)).saturating_sub(room);
         for (at, least) in shorter.iter().copied().filter(|it| it.0 < columns) {
-            let less = above.min(widths[at].saturating_sub(least));
-            widths[at] -= less;
-            above -= less;
+            // One that may be left out is, with the blanks behind it.
+            let less = match least {
+                0 if above > 0 => widths[at] + 2,
+                _ => above.min(widths[at].saturating_sub(least)),
+            };
+            widths[at] = widths[at].saturating_sub(less);
+            above = above.saturating_sub(less);
         }
         let mut text = String::new();
         for line in lines {
             let mut row = String::new();
-            for (at, cell) in line.iter().enumerate() {
+            for (at, cell) in line.iter().enumerate().filter(|(at, _)| widths[*at] > 0) {
                 let cell = if measure_text_width(cell) > widths[at] {
                     truncate_str(cell, widths[at], "…")
                 } else {
@@ -156,7 +169,70 @@ pub fn width_of(text: &str) -> usize {
     measure_text_width(text)
 }
 
+/// `text` in lines of at most `width` columns, broken between words where that is possible.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let wide = measure_text_width(word.trim_end());
+        if used > 0 && used + wide > width {
+            lines.push(std::mem::take(&mut line).trim_end().to_owned());
+            used = 0;
+        }
+        for c in word.chars() {
+            let wide = measure_text_width(c.encode_utf8(&mut [0; 4]));
+            if used + wide > width {
+                lines.push(std::mem::take(&mut line).trim_end().to_owned());
+                used = 0;
+                if c == ' ' {
+                    continue;
+                }
+            }
+            line.push(c);
+            used += wide;
+        }
+    }
+    if !line.trim_end().is_empty() || lines.is_empty() {
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
 /// `text` on one line, safe to show, without blanks around it.
 pub fn line_of(text: &str) -> String {
     visible_line_on_screen(text.trim()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words_and_within_long_ones() {
+        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrapped("", 4), [""]);
+        // Wide letters take two columns.
+        assert_eq!(wrapped("漢字漢字", 4), ["漢字", "漢字"]);
+        for width in 1..20 {
+            let lines = wrapped("the quick 漢字 brown fox jumps", width);
+            assert!(lines.iter().all(|line| measure_text_width(line) <= width.max(2)), "{width}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_narrow_screen_shortens_a_table_and_leaves_columns_out() {
+        let at = |columns| Screen { columns: Some(columns), rows: None, colours: false, zone: TimeZone::UTC };
+        let lines = [["2026-12-01", "failure", "high", "a title that is long", "76663680"].map(str::to_owned).to_vec()];
+        let shorter = [(3, 10), (2, 0), (1, 0)];
+        let shown = |columns| at(columns).table(&lines, &shorter);
+        assert_eq!(shown(80), "2026-12-01  failure  high  a title that is long  76663680\n");
+        assert_eq!(shown(50), "2026-12-01  failure  high  a title that…  76663680\n");
+        assert_eq!(shown(44), "2026-12-01  failure  a title t…  76663680\n");
+        assert_eq!(shown(32), "2026-12-01  a title t…  76663680\n");
+        for columns in 32..60 {
+            assert!(measure_text_width(shown(columns).trim_end()) <= columns, "{columns}: {}", shown(columns));
+        }
+    }
 }

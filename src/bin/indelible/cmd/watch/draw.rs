@@ -17,6 +17,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::app::{App, Mode};
 use super::look::Row;
 use crate::cmd::status::{bytes, size_of, state_of_worker};
+use crate::reading::screen::wrapped;
 
 /// From so many columns on, the selected record is shown beside the list.
 const COLUMNS_WIDE: u16 = 120;
@@ -378,52 +379,4 @@ fn end_of(text: &str, width: usize) -> String {
         end = chars.as_str();
     }
     visible_line_on_screen(end).into_owned()
-}
-
-/// `text` in lines of at most `width` columns, broken between words where that is possible.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
-    let (mut lines, mut line) = (Vec::new(), String::new());
-    let mut used = 0;
-    for word in text.split_inclusive(' ') {
-        let wide = measure_text_width(word.trim_end());
-        if used > 0 && used + wide > width {
-            lines.push(std::mem::take(&mut line).trim_end().to_owned());
-            used = 0;
-        }
-        for c in word.chars() {
-            let wide = measure_text_width(c.encode_utf8(&mut [0; 4]));
-            if used + wide > width {
-                lines.push(std::mem::take(&mut line).trim_end().to_owned());
-                used = 0;
-                if c == ' ' {
-                    continue;
-                }
-            }
-            line.push(c);
-            used += wide;
-        }
-    }
-    if !line.trim_end().is_empty() || lines.is_empty() {
-        lines.push(line.trim_end().to_owned());
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_break_between_words_and_within_long_ones() {
-        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
-        assert_eq!(wrapped("", 4), [""]);
-        // Wide letters take two columns.
-        assert_eq!(wrapped("漢字漢字", 4), ["漢字", "漢字"]);
-        for width in 1..20 {
-            let lines = wrapped("the quick 漢字 brown fox jumps", width);
-            assert!(lines.iter().all(|line| measure_text_width(line) <= width.max(2)), "{width}: {lines:?}");
-        }
-    }
 }
