@@ -9,9 +9,11 @@
 //!    ([`Recorder::count_again`]). It is never a validation.
 //! 4. A rule joins one of its own project alone, and what a person says joins only what a person said: who a rule is by, and
 //!    where, decides to whom it is told. A failure joins one in the same place.
-//! 5. The index is asked without waiting. If it does not answer, or does not have the first record yet, the rule is recorded: readers
+//! 5. Of several in one call that say the same, the first is the rule.
+//! 6. The index is asked without waiting. If it does not answer, or does not have the first record yet, the rule is recorded: readers
 //!    take rules that are the same for one. So are failures that are the same.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,14 +22,42 @@ use crate::home::Home;
 use crate::journal;
 use crate::model::{Intent, Origin, Record, RecordId, Request, Ruling, Verdict, limits};
 use crate::repeats::{self, Said};
+use crate::rules;
 use crate::target::index::{Index, Others};
 
 use super::intent::{intent_of, now};
 use super::{Error, Recorder, Redacted};
 
+/// The new rules of one call. They have no row yet.
+#[derive(Default)]
+pub(super) struct NewRules {
+    /// By their form and project, each with whether a person says it, in their order.
+    by_form: HashMap<(String, Option<String>), Vec<(RecordId, bool)>>,
+}
+
+impl NewRules {
+    /// Adds `intent`, if it is a rule.
+    pub(super) fn add(&mut self, intent: &Intent) {
+        if let Record::Heuristic(it) = &intent.record {
+            let form = (rules::alike(&it.domain, &it.rule), intent.provenance.project.clone());
+            let is_by_person = intent.provenance.origin == Some(Origin::Person);
+            self.by_form.entry(form).or_default().push((intent.id, is_by_person));
+        }
+    }
+
+    /// The first that says the same as `request`.
+    fn same(&self, request: &Request) -> Option<RecordId> {
+        let Record::Heuristic(it) = &request.record else { return None };
+        let all = self.by_form.get(&(rules::alike(&it.domain, &it.rule), request.provenance.project.clone()))?;
+        let is_by_person = request.provenance.origin == Some(Origin::Person);
+        all.iter().find(|(_, by_person)| !is_by_person || *by_person).map(|(id, _)| *id)
+    }
+}
+
 impl Recorder<'_> {
     /// The first record of the rule that `request` asks to record again; `None` for anything else.
-    pub(super) fn same_rule(&self, request: &Request, index: &mut Option<Index>) -> Option<RecordId> {
+    /// One of the same call, among `rules`, has no row yet.
+    pub(super) fn same_rule(&self, request: &Request, index: &mut Option<Index>, rules: &NewRules) -> Option<RecordId> {
         let Record::Heuristic(it) = &request.record else { return None };
         if !self.joins {
             return None;
@@ -42,15 +72,15 @@ impl Recorder<'_> {
             let is_by_person = request.provenance.origin == Some(Origin::Person);
             index.same_rule(&it.domain, &it.rule, request.provenance.project.as_deref(), is_by_person).ok()?
         };
-        match self.index(index) {
+        let known = match self.index(index) {
             Some(index) => same(index),
             // The policy leaves the index alone; a rule is rare, and worth a look.
             None => {
                 let path = self.home.index_path();
-                let index = Index::open_to_read(&path, Duration::ZERO, Others::MayWrite).ok()?;
-                same(&index)
+                Index::open_to_read(&path, Duration::ZERO, Others::MayWrite).ok().and_then(|index| same(&index))
             }
-        }
+        };
+        known.or_else(|| rules.same(request).filter(|first| Some(*first) != keyed))
     }
 
     /// The verdict that the record `first` came again, as `request` has it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::again::NewRules;
 use super::keyed::differences;
 use super::{Error, Keys, Receipt, Recorder, Redacted};
 use crate::fs;
@@ -86,7 +87,8 @@ pub(super) fn mark_repeats(all: &mut [Validated]) {
             Entry::Vacant(entry) => drop(entry.insert((ready.receipt.clone(), request))),
             Entry::Occupied(entry) => {
                 let (receipt, first) = entry.get();
-                let differs = differences(&request, first);
+                // What came again is counted, whatever its words.
+                let differs = if receipt.again_of.is_some() { Vec::new() } else { differences(&request, first) };
                 *validated = Validated::Repeat(Receipt { duplicate: true, differs, ..receipt.clone() });
             }
         }
@@ -96,11 +98,17 @@ pub(super) fn mark_repeats(all: &mut [Validated]) {
 impl Recorder<'_> {
     /// Checks everything that can refuse `request`, and makes an intent of it. Without `index` open, it is opened if a key
     /// has to be looked up.
-    pub(super) fn validate(&self, request: Redacted, index: &mut Option<Index>) -> Validated {
-        self.try_validate(request, index).unwrap_or_else(Validated::Refused)
+    /// `rules` are the new ones among the requests before it.
+    pub(super) fn validate(&self, request: Redacted, index: &mut Option<Index>, rules: &mut NewRules) -> Validated {
+        self.try_validate(request, index, rules).unwrap_or_else(Validated::Refused)
     }
 
-    fn try_validate(&self, request: Redacted, index: &mut Option<Index>) -> Result<Validated, Error> {
+    fn try_validate(
+        &self,
+        request: Redacted,
+        index: &mut Option<Index>,
+        rules: &mut NewRules,
+    ) -> Result<Validated, Error> {
         let first = request.first();
         let mut request = request.into_request();
         request.check()?;
@@ -109,7 +117,7 @@ impl Recorder<'_> {
         if let Some(receipt) = self.known_key(&request, index) {
             return Ok(Validated::Known(Receipt { headline_has_lines, ..receipt }));
         }
-        let again_of = first.or_else(|| self.same_rule(&request, index));
+        let again_of = first.or_else(|| self.same_rule(&request, index, rules));
         if let Some(first) = again_of {
             request = self.again(first, request, created_at);
             if let Some(receipt) = self.known_key(&request, index) {
@@ -122,6 +130,7 @@ impl Recorder<'_> {
         if json.len() + 64 > journal::ENTRY_BYTES_MAX {
             return Err(Error::Journal(Arc::new(journal::Error::TooLarge { bytes: json.len() })));
         }
+        rules.add(&intent);
         let receipt = Receipt {
             id: intent.id,
             kind: intent.record.kind(),

@@ -44,6 +44,7 @@ use crate::target::files::Applier;
 use crate::target::index::Index;
 use crate::target::spread::Planned;
 
+use again::NewRules;
 pub use again::verdict_of_today;
 pub(crate) use again::verdict_said;
 use intent::{Validated, mark_repeats};
@@ -210,8 +211,9 @@ impl<'h> Recorder<'h> {
         // An index that was moved away is no longer the home's.
         let mut index = self.index.take().filter(|index| !index.has_moved());
         let redacted = requests.into_iter().map(|request| redact(&self.policy, request));
+        let mut rules = NewRules::default();
         let validate = |request: Redacted| match door.takes(&request.request().record) {
-            Ok(()) => self.validate(request, &mut index),
+            Ok(()) => self.validate(request, &mut index, &mut rules),
             Err(invalid) => Validated::Refused(invalid.into()),
         };
         let mut validated: Vec<_> = redacted.map(validate).collect();

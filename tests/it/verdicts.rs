@@ -509,6 +509,23 @@ fn rules_and_again(home: &TestHome) -> (i64, i64) {
     )
 }
 
+/// Of several in one call the first is the rule, as it would be in calls of their own.
+#[test]
+fn the_same_rule_twice_in_one_batch_is_one_rule() {
+    let home = TestHome::new();
+    let line = |rule: &str| json!({ "kind": "heuristic", "domain": "d", "rule": rule }).to_string();
+    let lines = ["Sync the folder", "sync the Folder.", "Sync  the folder!", "Sync another"].map(line).join("\n");
+    let said = home.cmd(["record", "batch", "--json"]).stdin(lines).ok().stdout;
+    let said: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let first = &said[0]["id"];
+    assert_eq!((&said[1]["kind"], &said[1]["again_of"]), (&json!("verdict"), first), "{said:?}");
+    assert_eq!((&said[2]["duplicate"], &said[2]["id"], &said[2]["again_of"]), (&json!(true), &said[1]["id"], first));
+    assert_eq!((&said[3]["kind"], said[3].get("again_of")), (&json!("heuristic"), None));
+    home.flush();
+    assert_eq!(rules_and_again(&home), (2, 1));
+    home.assert_settled();
+}
+
 #[test]
 fn the_same_rule_again_is_a_verdict_once_a_day_and_never_a_validation() {
     let (home, rule) = with_rule();
