@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Starts the program for this system, with the same arguments, input and output, and ends as it ends.
 "use strict";
-const { spawnSync } = require("node:child_process");
+const { spawn } = require("node:child_process");
 const { existsSync } = require("node:fs");
 const { join } = require("node:path");
 
@@ -19,10 +19,25 @@ if (!existsSync(program)) {
   console.error(`error: this package has no program for ${system}\nhint: build it from source: cargo install --path .`);
   process.exit(69);
 }
-const ended = spawnSync(program, process.argv.slice(2), { stdio: "inherit", windowsHide: true });
-if (ended.error) {
-  console.error(`error: ${program} could not be started: ${ended.error.message}`);
-  process.exit(74);
+const child = spawn(program, process.argv.slice(2), { stdio: "inherit", windowsHide: true });
+// A terminal sends these to the program as well. What a person or a service sends, this process alone gets.
+const ofTerminal = process.stdin.isTTY ? ["SIGINT", "SIGQUIT", "SIGHUP"] : [];
+for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2"]) {
+  try {
+    process.on(signal, () => ofTerminal.includes(signal) || child.kill(signal));
+  } catch {
+    // This system does not have it.
+  }
 }
-if (ended.signal) process.kill(process.pid, ended.signal);
-process.exitCode = ended.status;
+child.on("error", (error) => {
+  console.error(`error: ${program} could not be started: ${error.message}`);
+  process.exit(74);
+});
+child.on("exit", (code, signal) => {
+  if (signal) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  } else {
+    process.exitCode = code;
+  }
+});
