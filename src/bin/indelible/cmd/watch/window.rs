@@ -199,10 +199,17 @@ impl Signals {
         }
     }
 
-    /// Stops this process, as an unhandled SIGTSTP would.
+    /// Stops the job that this process belongs to, as Ctrl-Z does where keys are not read one by one: what started this process
+    /// from a shell, as npm's command does, must not wait on for it.
     #[cfg(unix)]
     fn stop_process(&self) {
-        let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP);
+        use rustix::process::{Signal, getpgrp, kill_current_process_group};
+        let has_terminal = rustix::termios::tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|group| group == getpgrp());
+        let _ = match has_terminal {
+            true => kill_current_process_group(Signal::STOP).map_err(io::Error::from),
+            // Without job control this process is all there is to stop.
+            false => signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP),
+        };
     }
 
     #[cfg(not(unix))]
