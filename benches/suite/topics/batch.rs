@@ -34,6 +34,8 @@ fn of_size(lab: &Lab, report: &mut Report, records: usize) -> Vec<Vec<String>> {
     let memory = Samples::new(ours.iter().map(|run| run.memory / MIB).collect()).spread();
     report.figure(format!("batch of {}, records/s", grouped(records as i64)), rate);
     report.figure(format!("batch of {}, memory", grouped(records as i64)), memory);
+    let to_tar = ours.iter().zip(&files).map(|(ours, files)| ours.wall_ms / files.wall_ms).collect();
+    report.figure(format!("batch of {} / tar", grouped(records as i64)), Samples::new(to_tar).spread());
     let line = |name: &str, runs: &[Usage]| {
         let median = |of: fn(&Usage) -> f64| Samples::new(runs.iter().map(of).collect()).median();
         vec![

@@ -134,6 +134,10 @@ fn cold(lab: &Lab, report: &mut Report) {
         .collect();
     let turns = interleave(lab.scale.slow_rounds, 0, &mut contenders);
     table(report, &turns);
+    let place = |part: &str| turns.names.iter().position(|name| name.contains(part));
+    if let Some((empty, full)) = place("empty home").zip(place("full floor")) {
+        report.figure("record, cold caches / full floor", turns.ratio(empty, full).spread());
+    }
 }
 
 fn drop_caches() -> bool {
@@ -179,6 +183,7 @@ fn at_once(lab: &Lab, report: &mut Report, processes: usize) {
     report.table(&["one record", "p50", "p95", "p99", &p50, &p99], (0..peers.len()).map(row).collect());
     report.text(format!("{bursts} bursts of {} processes each, in turns.", BURST_MIN.max(processes)));
     if processes == 50 && partner > 0 {
+        report.figure("p50 with 50 at once / full floor", ratios(peers.len() - 1, partner, 50.0));
         report.figure("p99 with 50 at once / full floor", ratios(peers.len() - 1, partner, 99.0));
     }
 }
@@ -351,6 +356,9 @@ fn costs(lab: &Lab, report: &mut Report) {
             let number = syncs(&calls);
             rows.push(vec!["syncs".into(), number.to_string()]);
             report.figure("syncs per record", Spread::exactly(number as f64));
+            let all: u64 = calls.iter().map(|(_, count)| count).sum();
+            rows.push(vec!["system calls".into(), all.to_string()]);
+            report.figure("system calls of a record", Spread::exactly(all as f64));
         }
         None => report.skip("syncs of a record (strace is not installed)"),
     }
