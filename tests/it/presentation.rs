@@ -200,3 +200,15 @@ fn the_log_of_a_worker_in_a_file_has_no_colours() {
     let log = home.cmd(["logs"]).ok().stdout;
     assert!(log.contains("worker started") && !log.contains('\x1b'), "{log:?}");
 }
+
+#[test]
+fn a_dash_is_stdout_as_it_is_stdin() {
+    let home = TestHome::new();
+    let _ = home.record("failure", "it broke");
+    home.flush();
+    for (command, begin) in [("export", "{"), ("page", "<!doctype html>")] {
+        let said = home.cmd([command, "--out", "-"]).folder(home.user()).ok();
+        assert!(said.stdout.to_lowercase().starts_with(begin), "{said}");
+        assert!(!home.user().join("-").exists(), "{command} has written a file of that name");
+    }
+}

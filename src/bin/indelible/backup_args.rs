@@ -1,6 +1,6 @@
 //! `export`, `import` and `page` as clap sees them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
 use clap_complete::ArgValueCandidates;
@@ -50,7 +50,7 @@ pub struct PageArgs {
     /// The kinds: failure, success, observation, heuristic, experiment
     #[arg(value_name = "KIND", value_delimiter = ',', add = ArgValueCandidates::new(complete::kinds))]
     pub kind: Vec<String>,
-    /// The file to write, which appears when it is whole [default: stdout, unless that is a terminal]
+    /// The file to write, which appears when it is whole; - is stdout [default: stdout, unless that is a terminal]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, value_parser = path())]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -89,7 +89,7 @@ pub struct ExportArgs {
     /// The kinds: failure, success, observation, heuristic, experiment
     #[arg(value_name = "KIND", value_delimiter = ',', add = ArgValueCandidates::new(complete::kinds))]
     pub kind: Vec<String>,
-    /// The file to write, which appears when it is whole [default: stdout]
+    /// The file to write, which appears when it is whole; - is stdout [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, value_parser = path())]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -114,4 +114,9 @@ pub struct ImportArgs {
     /// Seconds to wait for a running worker to apply a part of it
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     pub timeout: u64,
+}
+
+/// The file that `--out` names; `None` for stdout.
+pub fn file(out: Option<&Path>) -> Option<&Path> {
+    out.filter(|path| *path != Path::new("-"))
 }

@@ -11,7 +11,7 @@ use indelible::query::{States, Wanted};
 use serde_json::json;
 
 use super::Context;
-use crate::backup_args::ExportArgs;
+use crate::backup_args::{ExportArgs, file};
 use crate::exit::{Exit, Failure, Promise};
 use crate::output::{self, Bars};
 use crate::reading;
@@ -27,8 +27,9 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     let view = reading::view(context, &home)?;
     let states = (!states.is_empty()).then(|| States::of(&view, &states)).transpose().map_err(reading::failed(WHAT))?;
     let wanted = Wanted { filter: &filter, states: states.as_ref() };
-    let mut bars = if args.out.is_some() { Bars::new(context.json) } else { Bars::beside_answers(context.json) };
-    let mut out = Out::open(args.out.as_deref()).map_err(failed)?;
+    let file = file(args.out.as_deref());
+    let mut bars = if file.is_some() { Bars::new(context.json) } else { Bars::beside_answers(context.json) };
+    let mut out = Out::open(file).map_err(failed)?;
     let exported = backup::export(&home, &view, wanted, &mut bars, &mut |line| out.write(line));
     let exported = match exported {
         // The reader has seen enough, as `head` does.
@@ -37,7 +38,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
     };
     reading::say_notes(context, view.notes());
     out.finish().map_err(failed)?;
-    say(context, exported, args.out.as_deref());
+    say(context, exported, file);
     Ok(Exit::Done)
 }
 

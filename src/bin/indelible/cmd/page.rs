@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::Context;
 use super::export::Out;
-use crate::backup_args::PageArgs;
+use crate::backup_args::{PageArgs, file};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::reading::{self, zone};
@@ -25,7 +25,8 @@ use crate::reading::{self, zone};
 const WHAT: &str = "the page was not made";
 
 pub fn run(context: &Context, args: &PageArgs) -> Result<Exit, Failure> {
-    if args.out.is_none() && (context.json || io::stdout().is_terminal()) {
+    let file = file(args.out.as_deref());
+    if file.is_none() && (context.json || io::stdout().is_terminal()) {
         let why = io::Error::other("a page is for a browser, not for a terminal or a reader of JSON");
         return Err(Failure::new(Exit::Usage, WHAT)
             .because(&why)
@@ -51,13 +52,13 @@ pub fn run(context: &Context, args: &PageArgs) -> Result<Exit, Failure> {
     };
     let page = write::page(&report, &frame, &redactor);
     let written = |error: io::Error| Failure::new(Exit::Io, WHAT).because(&error);
-    let mut out = Out::open(args.out.as_deref()).map_err(written)?;
+    let mut out = Out::open(file).map_err(written)?;
     match out.write(page.as_bytes()).and_then(|()| out.finish()) {
         // The reader has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
         done => done.map_err(written)?,
     }
-    if let Some(file) = &args.out {
+    if let Some(file) = file {
         match context.json {
             true => output::json(&json!({ "file": file, "records": report.records, "bytes": page.len() })),
             false => output::line(&format!("{}: {}", path(file), counted(report.records, "record", "records"))),
