@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) inputs: Vec<Range<usize>>,
     /// The ranges of the names of the files that it reads from.
     pub(crate) files: Vec<Range<usize>>,
+    /// The words that name the files that it writes to.
+    pub(crate) writes: Vec<Word>,
     /// What ends it.
     pub(crate) end: End,
 }
@@ -157,7 +159,7 @@ impl<'t> Lexer<'t> {
 
     fn end(&mut self, end: End) {
         let call = std::mem::take(&mut self.call);
-        let is_something = !call.words.is_empty() || !call.inputs.is_empty();
+        let is_something = !call.words.is_empty() || !call.inputs.is_empty() || !call.writes.is_empty();
         let awaited = self.awaited.iter().any(|(of, ..)| *of == self.calls.len());
         if is_something || awaited {
             self.calls.push(Call { is_piped: end == End::Pipe, end, ..call });
@@ -181,6 +183,9 @@ impl<'t> Lexer<'t> {
             "<<<" => self.call.inputs.push(word.range),
             "<" | "<>" => self.call.files.push(word.range),
             "<<" | "<<-" => self.awaited.push((self.calls.len(), word.text, operator == "<<-")),
+            ">" | ">>" | ">|" => self.call.writes.push(word),
+            // `2>&1` and `2>&-` are about descriptors, `>&x` is about a file.
+            ">&" if !word.text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => self.call.writes.push(word),
             _ => {}
         }
     }
@@ -391,6 +396,9 @@ mod tests {
         assert_eq!(seen, expected);
         let files = |text: &str| calls(text)[0].files.iter().map(|it| text[it.clone()].to_owned()).collect::<Vec<_>>();
         assert_eq!((files("a <b 2>&1 >c"), files("a <<< b")), (vec!["b".to_owned()], vec![]));
+        let writes = |text: &str| calls(text)[0].writes.iter().map(|it| it.text.clone()).collect::<Vec<_>>();
+        assert_eq!(writes("a <b 2>&1 >c 2>>'d e' >|f >&g >&- &>h"), ["c", "d e", "f", "g", "h"]);
+        assert_eq!(writes("> a"), ["a"]);
     }
 
     #[test]

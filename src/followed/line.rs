@@ -1,5 +1,7 @@
 //! A command line as a list of calls, as far as what followed needs it. Pure.
 
+use std::ops::Range;
+
 use crate::shell::{self, Call, EXPANSION, End};
 use crate::signature::{behind_wrapper, program_name};
 
@@ -18,6 +20,8 @@ pub(super) const SHELLS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "fish"
 const WRAPPERS: [&str; 6] = ["timeout", "gtimeout", "nice", "ionice", "stdbuf", "unbuffer"];
 /// The same, without options of their own.
 const PREFIXES: [&str; 7] = ["time", "nohup", "command", "builtin", "exec", "chronic", "env"];
+/// Files that what is written to them changes nothing.
+const KEEPING_NOTHING: [&str; 4] = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"];
 
 /// A word of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,10 @@ pub(super) struct Simple {
     pub(super) words: Vec<Word>,
     /// What it is given to read: here-documents, and names of files behind `<`.
     pub(super) reads: Vec<String>,
+    /// The files that it writes to, behind `>`: not those of the system that keep nothing.
+    pub(super) writes: Vec<Word>,
+    /// What its words have a shell run: `$(...)` and backticks.
+    pub(super) runs: Vec<String>,
     /// What ends it.
     pub(super) end: End,
 }
@@ -50,6 +58,12 @@ impl Simple {
     pub(super) fn args(&self) -> &[Word] {
         self.words.get(1..).unwrap_or_default()
     }
+}
+
+/// Whether two pipelines are the same calls, whatever ends them.
+pub(super) fn do_the_same(one: &[Simple], other: &[Simple]) -> bool {
+    let is_same = |(one, other): (&Simple, &Simple)| *one == Simple { end: one.end, ..other.clone() };
+    one.len() == other.len() && one.iter().zip(other).all(is_same)
 }
 
 /// The calls of `command`, in order. `None` if it is too long, has a shell's own syntax in it, or nothing at all.
@@ -107,8 +121,17 @@ fn simple(command: &str, call: &Call) -> Option<Simple> {
             break;
         }
     }
+    let runs = call.words.iter().flat_map(|word| substitutions(command, word)).map(str::to_owned).collect();
+    let writes = call.writes.iter().map(word).filter(|it| !KEEPING_NOTHING.contains(&it.text.as_str())).collect();
     let reads = call.inputs.iter().chain(&call.files).map(|range| command[range.clone()].to_owned()).collect();
-    Some(Simple { assigned, words: rest.iter().map(word).collect(), reads, end: call.end })
+    Some(Simple { assigned, words: rest.iter().map(word).collect(), reads, writes, runs, end: call.end })
+}
+
+/// The texts in `word` that a shell runs to put their output there.
+fn substitutions<'c>(command: &'c str, word: &shell::Word) -> impl Iterator<Item = &'c str> {
+    let is_run =
+        |range: &&Range<usize>| command[..range.start].ends_with("$(") || command[..range.start].ends_with('`');
+    word.inner.iter().filter(is_run).map(|range| &command[range.clone()])
 }
 
 /// `path` from the folder `from`, without `.` and `..`. `None` if it leads above the root, or is no plain path.

@@ -13,9 +13,11 @@
 //! 3. A record's text is data: [`Followed::of_text`] takes a step only as this program spells it.
 
 mod line;
+mod looks;
 mod step;
 mod subject;
 
+use self::line::Simple;
 pub use self::step::{Called, steps};
 pub use self::subject::Subject;
 use crate::model::text::counted;
@@ -104,9 +106,20 @@ impl Followed {
     }
 }
 
-/// The steps that stand before the same command in one line with it: `cargo clean && cargo test` has one.
-pub fn steps_before(called: &Called<'_>, worked: &Subject, failed: &Subject) -> Vec<Step> {
-    worked.before(failed).map_or_else(Vec::new, |before| step::of_calls(called, before))
+/// The steps of the line of `again` beside the command that `failed`, which it repeats, as far as they are new in it: `cargo clean && cargo
+/// test` has one. A line from which only something is gone has one that is not spelled. None if it does not repeat it.
+pub fn steps_beside(called: &Called<'_>, again: &Subject, failed: &Subject) -> Vec<Step> {
+    let (Some(now), Some(then)) = (again.beside(failed), failed.beside(failed)) else { return Vec::new() };
+    let is_in = |those: &[&[Simple]], it: &[Simple]| those.iter().any(|other| line::do_the_same(other, it));
+    // Where a folder is changed, all of the line behind it is meant.
+    let is_new = |it: &&&[Simple]| it[0].name() == "cd" || !is_in(&then, it);
+    let new: Vec<&Simple> = now.iter().filter(is_new).copied().flatten().collect();
+    let mut steps = step::of_pipelines(called, &new);
+    let is_gone = |it: &&[Simple]| !it.iter().all(looks::only_looks) && !is_in(&now, it);
+    if steps.is_empty() && then.iter().any(is_gone) {
+        steps.push(Step::default());
+    }
+    steps
 }
 
 /// Whether `text` is a step as this program spells it.

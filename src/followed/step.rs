@@ -4,11 +4,12 @@
 //!    packages. Never the value of an option, quoted text, a variable, an address, or what is given to read.
 //! 2. An operand behind an option may be its value, so it is not spelled, unless the option is known to take none.
 //! 3. What needs a second thought is counted, and never spelled ([`is_risky`]): to be told is to be tempted.
-//! 4. What only looks is no step.
+//! 4. What only looks is no step ([`only_looks`]), unless what it prints goes to a file: then the file was edited.
 
 use serde_json::Value;
 
 use super::line::{SHELLS, Simple, Word, joined, simples};
+use super::looks::only_looks;
 use crate::session::Step;
 use crate::shell::End;
 use crate::signature::{behind_wrapper, program_name, subcommand};
@@ -52,28 +53,6 @@ const FILE_FIELDS: [&str; 8] = [
 ];
 /// How a patch names its files.
 const PATCHED: [&str; 4] = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: "];
-/// Programs that only look, print or wait.
-const LOOKERS: [&str; 60] = [
-    "ls", "cat", "bat", "head", "tail", "less", "more", "grep", "egrep", "fgrep", "rg", "ag", "find", "fd", "tree",
-    "wc", "sort", "uniq", "cut", "tr", "awk", "column", "diff", "cmp", "stat", "file", "du", "df", "ps", "top",
-    "pgrep", "which", "whereis", "type", "man", "echo", "printf", "true", "false", ":", "test", "[", "pwd", "cd",
-    "pushd", "popd", "date", "sleep", "wait", "env", "printenv", "id", "whoami", "uname", "hostname", "jq", "yq",
-    "history", "nproc", "xxd",
-];
-/// Subcommands that only look.
-const LOOKING: [(&str, &[&str]); 8] = [
-    (
-        "git",
-        &["status", "log", "diff", "show", "blame", "grep", "ls-files", "rev-parse", "describe", "cat-file", "remote"],
-    ),
-    ("cargo", &["tree", "metadata", "search", "version", "locate-project"]),
-    ("npm", &["ls", "list", "view", "outdated", "why", "explain", "root"]),
-    ("pip", &["list", "show", "freeze", "check"]),
-    ("docker", &["ps", "logs", "images", "inspect", "version", "info"]),
-    ("kubectl", &["get", "describe", "logs", "explain", "version"]),
-    ("gh", &["status"]),
-    ("systemctl", &["status", "is-active", "is-enabled", "list-units"]),
-];
 /// Programs that install packages, and the subcommands behind which the packages are named.
 const INSTALLERS: [(&str, &[&str]); 22] = [
     ("npm", &["install", "i", "add", "ci", "remove", "uninstall", "update"]),
@@ -181,31 +160,54 @@ pub fn steps(called: &Called<'_>) -> Vec<Step> {
         };
     }
     let Some(command) = called.command else { return vec![Step::default()] };
-    let Some(mut calls) = simples(command) else { return vec![Step::default()] };
-    let is_shell = |word: &Word| SHELLS.contains(&program_name(&word.text).as_str());
-    let into_shell = |two: &[Simple]| two[0].end == End::Pipe && two[1].words.iter().any(is_shell);
-    if calls.windows(2).any(into_shell) {
-        return vec![Step::default()];
+    let Some(calls) = simples(command) else { return vec![Step::default()] };
+    let calls: Vec<&Simple> = calls.iter().collect();
+    match pipes_into_shell(&calls) {
+        true => vec![Step::default()],
+        false => of_calls(called, &calls[..calls.len() - usize::from(called.failed)]),
     }
-    if called.failed {
-        calls.pop();
-    }
-    of_calls(called, &calls)
 }
 
-/// The steps that `calls` of a command stand for.
-pub(super) fn of_calls(called: &Called<'_>, calls: &[Simple]) -> Vec<Step> {
+/// The steps that `calls` stand for: whole pipelines of a command, which worked.
+pub(super) fn of_pipelines(called: &Called<'_>, calls: &[&Simple]) -> Vec<Step> {
+    match pipes_into_shell(calls) {
+        true => vec![Step::default()],
+        false => of_calls(called, calls),
+    }
+}
+
+fn pipes_into_shell(calls: &[&Simple]) -> bool {
+    let is_shell = |word: &Word| SHELLS.contains(&program_name(&word.text).as_str());
+    calls.windows(2).any(|two| two[0].end == End::Pipe && two[1].words.iter().any(is_shell))
+}
+
+fn of_calls(called: &Called<'_>, calls: &[&Simple]) -> Vec<Step> {
     let mut folder = called.folder.to_owned();
     let mut steps = Vec::new();
     for call in calls {
         if call.name() == "cd" {
             folder = call.args().first().and_then(|to| joined(&folder, &to.text)).unwrap_or_default();
-        } else if !call.words.is_empty() && !only_looks(call) && steps.len() < CALLS_MAX {
-            let does = spelled(call, &folder, called).unwrap_or_default();
-            steps.push(Step { does, ..Step::default() });
+        }
+        if !only_looks(call) && steps.len() < CALLS_MAX {
+            steps.push(of_call(call, &folder, called));
         }
     }
     steps
+}
+
+/// The step that `call` is.
+fn of_call(call: &Simple, folder: &str, called: &Called<'_>) -> Step {
+    let shown = Simple { writes: Vec::new(), runs: Vec::new(), ..call.clone() };
+    if !only_looks(&shown) {
+        return Step { does: spelled(call, folder, called).unwrap_or_default(), ..Step::default() };
+    }
+    // What looks, and writes what it sees, edits that file.
+    let is_file = |file: &String| (called.is_file)(file);
+    let known = |word: &Word| relative(&word.text, folder, called.root).filter(|_| word.is_plain).filter(is_file);
+    match call.writes.as_slice() {
+        [file] => known(file).map(edit_of).unwrap_or_default(),
+        _ => Step::default(),
+    }
 }
 
 /// The files that the tool edits, as its input names them; `None` if it edits none.
@@ -226,15 +228,15 @@ fn edited(called: &Called<'_>) -> Option<Vec<String>> {
 }
 
 fn edits(called: &Called<'_>, files: &[String]) -> Vec<Step> {
-    let known = |file: &String| relative(file, called.folder, called.root);
-    let step = |file: &String| match known(file) {
-        Some(file) => Step { does: format!("edited `{file}`"), edits: vec![file], ..Step::default() },
-        None => Step::default(),
-    };
+    let step = |file: &String| relative(file, called.folder, called.root).map(edit_of).unwrap_or_default();
     match files.is_empty() {
         true => vec![Step::default()],
         false => files.iter().take(FILES_MAX).map(step).collect(),
     }
+}
+
+fn edit_of(file: String) -> Step {
+    Step { does: format!("edited `{file}`"), edits: vec![file], ..Step::default() }
 }
 
 /// `path`, named from `folder`, below `root`. `None` if it is not there, or has signs that are not told.
@@ -254,24 +256,6 @@ fn slashes(path: &str) -> String {
 fn is_tellable(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/@+-=~^".contains(c);
     (1..=OPERAND_CHARS_MAX).contains(&text.len()) && text.chars().all(is_plain)
-}
-
-/// Whether `call` changes nothing.
-fn only_looks(call: &Simple) -> bool {
-    let name = call.name();
-    let words: Vec<&str> = call.args().iter().map(|word| word.text.as_str()).collect();
-    let subcommand = subcommand(&name, &words);
-    let first = subcommand.split(' ').next().unwrap_or_default();
-    let asks = matches!(words.as_slice(), ["--version" | "-V" | "--help" | "-h"]);
-    // `find -exec` and `-delete` change what they find, and `set` only the shell.
-    let acts = name == "find" && words.iter().any(|word| word.starts_with("-exec") || *word == "-delete");
-    let looks =
-        LOOKERS.contains(&name.as_str()) || name == "set" || name == "sed" && !words.iter().any(|it| is_in_place(it));
-    asks || looks && !acts || LOOKING.iter().any(|(program, they)| *program == name && they.contains(&first))
-}
-
-fn is_in_place(word: &str) -> bool {
-    word.starts_with("-i") || word.starts_with("--in-place")
 }
 
 /// `call` as it may be told; `None` if it is counted only.

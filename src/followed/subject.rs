@@ -50,15 +50,17 @@ const NEUTRAL: [&str; 9] = [
 const TALKATIVE: [&str; 12] =
     ["cargo", "pytest", "go", "pip", "npm", "pnpm", "yarn", "mvn", "gradle", "gradlew", "jest", "rspec"];
 
-/// What a command is about, as far as it has to be the same for a pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a command is about, as far as it has to be the same for a pair, and the line that it stands in.
+#[derive(Clone, Debug)]
 pub struct Subject {
     /// The folder that the last call runs in.
     folder: String,
     /// The calls of the last list, each as the words that count.
     chain: Vec<Vec<String>>,
-    /// The same calls.
-    calls: Vec<Simple>,
+    /// All pipelines of the line.
+    line: Vec<Vec<Simple>>,
+    /// Which of them each call of the chain is.
+    places: Vec<usize>,
 }
 
 impl Subject {
@@ -81,27 +83,37 @@ impl Subject {
         for call in simples.iter().filter(|call| matches!(call.name().as_str(), "cd" | "pushd" | "popd")) {
             folder = changed(call, &folder)?;
         }
-        let (mut chain, mut calls) = (Vec::new(), Vec::new());
-        for pipeline in simples[begin..].split_inclusive(|call| call.end != End::Pipe) {
+        let (mut chain, mut places, mut at) = (Vec::new(), Vec::new(), 0);
+        let line: Vec<&[Simple]> = simples.split_inclusive(|call| call.end != End::Pipe).collect();
+        for (place, pipeline) in line.iter().enumerate() {
+            at += pipeline.len();
+            if at <= begin {
+                continue;
+            }
             let subject = subject_of(pipeline, pipefail)?;
             let first = &subject[0];
             if !(SETUP.contains(&first.name().as_str()) || first.words.is_empty()) || subject.len() > 1 {
                 chain.push(subject.iter().flat_map(counted).collect());
-                calls.push(subject[subject.len() - 1].clone());
+                places.push(place);
             }
         }
-        (!chain.is_empty()).then_some(Subject { folder, chain, calls })
+        let line = line.into_iter().map(<[Simple]>::to_vec).collect();
+        (!chain.is_empty()).then_some(Subject { folder, chain, line, places })
     }
 
-    /// The calls of this command before those of `failed`, if this is the same command, which ends with them all.
-    pub(super) fn before(&self, failed: &Subject) -> Option<&[Simple]> {
-        let is_same = self.folder == failed.folder && self.chain.ends_with(&failed.chain);
-        is_same.then(|| &self.calls[..self.calls.len() - failed.calls.len()])
+    /// The pipelines of this command's line beside those of `failed`, if this is the same command, which ends with them all.
+    pub(super) fn beside(&self, failed: &Subject) -> Option<Vec<&[Simple]>> {
+        if !self.repeats(failed) {
+            return None;
+        }
+        let same = &self.places[self.places.len() - failed.places.len()..];
+        let beside = self.line.iter().enumerate().filter(|(place, _)| !same.contains(place));
+        Some(beside.map(|(_, pipeline)| pipeline.as_slice()).collect())
     }
 
     /// Whether this command, which worked, is the one that `failed`.
     pub fn repeats(&self, failed: &Subject) -> bool {
-        self.before(failed).is_some()
+        self.folder == failed.folder && self.chain.ends_with(&failed.chain)
     }
 }
 
@@ -146,10 +158,7 @@ fn subject_of(pipeline: &[Simple], pipefail: bool) -> Option<&[Simple]> {
 /// The words of `call` that count.
 fn counted(call: &Simple) -> Vec<String> {
     let name = call.name();
-    let is_kept = |assigned: &&String| {
-        let (name, _) = assigned.split_once('=').unwrap_or((assigned, ""));
-        !NEUTRAL_NAMES.contains(&name)
-    };
+    let is_kept = |assigned: &&String| !is_neutral_assignment(assigned);
     let mut counted: Vec<String> = call.assigned.iter().filter(is_kept).cloned().collect();
     counted.extend(call.words.iter().map(|word| word.text.clone()).filter(|word| !is_neutral(&name, word)));
     while counted.last().is_some_and(|last| last == "--") {
@@ -159,6 +168,11 @@ fn counted(call: &Simple) -> Vec<String> {
     // So that the words of one call never read as those of two.
     counted.push("\n".into());
     counted
+}
+
+/// Whether `word` assigns to a variable that changes only what is printed.
+pub(super) fn is_neutral_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| NEUTRAL_NAMES.contains(&name))
 }
 
 /// Whether `word` changes only what the program `name` prints.
@@ -272,11 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_the_same_command_is_known() {
+    fn what_stands_beside_the_same_command_is_known() {
         let subject = |command| Subject::of(command, "/w").expect("it has one");
-        let worked = subject("cd . && npm ci && npm test");
-        let before = worked.before(&subject("npm test")).expect("it is the same");
-        assert_eq!(before.iter().map(|call| call.words[1].text.as_str()).collect::<Vec<_>>(), ["ci"]);
+        let worked = subject("cd .; A=1; npm ci && echo x | npm test");
+        let failed = subject("echo x | npm test");
+        let beside = worked.beside(&failed).expect("it is the same");
+        let words = |it: &[Simple]| it[0].words.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
+        assert_eq!(beside.into_iter().map(words).collect::<Vec<_>>(), [vec!["cd", "."], vec![], vec!["npm", "ci"]]);
+        assert!(failed.beside(&worked).is_none());
     }
 
     proptest::proptest! {

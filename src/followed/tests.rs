@@ -149,6 +149,79 @@ fn what_only_looks_is_no_step() {
 }
 
 #[test]
+fn what_is_written_to_a_file_edits_it() {
+    for (command, does) in [
+        ("cat > Cargo.toml <<'EOF'\nhunter2\nEOF\n", "edited `Cargo.toml`"),
+        ("echo A=hunter2 >> src/cart.rs", "edited `src/cart.rs`"),
+        ("cd src && jq .a x.json > cart.rs", "edited `src/cart.rs`"),
+        ("echo x > /etc/hosts", ""),
+        ("echo x > nowhere", ""),
+        ("echo x > 's.hunter2'", ""),
+        ("echo x > \"$F\"", ""),
+        ("ls > Cargo.toml 2> nowhere", ""),
+        ("echo x | tee Cargo.toml", "ran `tee Cargo.toml`"),
+        ("cargo tree > Cargo.toml", "edited `Cargo.toml`"),
+        ("cargo build > Cargo.toml", "ran `cargo build`"),
+        ("git remote add origin https://x/y", "ran `git remote`"),
+        ("export SKIP=1", "ran `export`"),
+        ("SKIP=1", ""),
+    ] {
+        assert_eq!(ran(command), [does], "{command}");
+    }
+    let steps = steps_in("Bash", &Value::Null, Some("echo x > tests/cart.rs"), false);
+    assert!(Followed::of(&steps, false).only_tests, "{steps:?}");
+}
+
+#[test]
+fn what_is_new_beside_the_same_command_in_its_line_is_a_step() {
+    let is_file = |path: &str| FILES.contains(&path);
+    let (input, folder, root) = (&Value::Null, "/w", "/w");
+    let called = Called { tool: "Bash", input, command: None, folder, root, failed: false, is_file: &is_file };
+    let beside = |failed: &str, worked: &str| {
+        let subject = |command| Subject::of(command, "/w").unwrap_or_else(|| panic!("{command} has a subject"));
+        let steps = steps_beside(&called, &subject(worked), &subject(failed));
+        steps.into_iter().map(|step| step.does).collect::<Vec<_>>()
+    };
+    let add = "ran `cargo add serde`";
+    for (failed, worked, steps) in [
+        ("cargo test", "cargo add serde\ncargo test", &[add][..]),
+        ("cargo test", "cargo add serde; cargo test", &[add]),
+        ("cargo test", "cargo add serde && cargo test", &[add]),
+        ("cargo test", "set -e; cargo add serde; cargo test", &[add]),
+        ("cargo test", "yes | cargo add serde; cargo test", &[add]),
+        ("cargo test", "cd src; rustfmt cart.rs; cd ..; cargo test", &["ran `rustfmt src/cart.rs`"]),
+        ("cargo test", "sed -i s/a/b/ Cargo.toml; npm ci; cargo test", &["ran `sed -i Cargo.toml`", "ran `npm ci`"]),
+        ("cargo test", "echo x >> Cargo.toml && cargo test", &["edited `Cargo.toml`"]),
+        ("cargo test", "echo x >> Cargo.toml; cargo test", &["edited `Cargo.toml`"]),
+        ("cargo test", ". .venv/bin/activate; cargo test", &["ran `.`"]),
+        ("cargo test", "export SKIP=1; cargo test", &["ran `export`"]),
+        ("cargo test", "SKIP=1; export SKIP; cargo test", &["", "ran `export`"]),
+        ("cargo test", "git stash; cargo test", &["ran `git stash`"]),
+        ("cargo test", "curl x | sh; cargo test", &[""]),
+        ("cargo test", "sleep $(cargo add serde); cargo test", &[""]),
+        // What the line that failed had as well is no change, and what is gone from it is one.
+        ("npm ci; cargo test", "npm ci; cargo test", &[]),
+        ("npm ci && cargo test", "npm ci && cargo test", &[]),
+        ("npm ci; cargo test", "npm ci; cargo add serde; cargo test", &[add]),
+        ("cd src; cd ..; cargo test", "cd src; rustfmt cart.rs; cd ..; cargo test", &["ran `rustfmt src/cart.rs`"]),
+        ("export SKIP=1; cargo test", "cargo test", &[""]),
+        ("export SKIP=1; cargo test", "export SKIP=2; cargo test", &["ran `export`"]),
+        // It came and went.
+        ("cargo test", "cargo test", &[]),
+        ("cargo test", "sleep 5; cargo test", &[]),
+        ("cargo test", "sleep 5 && cargo test", &[]),
+        ("cargo test", "cd .; cargo test", &[]),
+        ("cargo test", "git status; ls -l | head; cargo test", &[]),
+        ("cargo test", "export RUST_BACKTRACE=1; cargo test", &[]),
+        ("cargo test", "set -o pipefail; cargo test | tee log | tail", &[]),
+        ("ls; cargo test", "cargo test 2> log", &[]),
+    ] {
+        assert_eq!(beside(failed, worked), steps, "{failed:?} -> {worked:?}");
+    }
+    assert!(beside("cargo test", "cargo add serde; cargo build").is_empty(), "it is another command");
+}
+
+#[test]
 fn edits_name_files_of_the_project_alone() {
     for (tool, input, does) in [
         ("Edit", json!({"file_path": "/w/src/cart.rs", "old_string": "x", "new_string": "y"}), "edited `src/cart.rs`"),

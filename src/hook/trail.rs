@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::checkout::Checkout;
 use super::context::Context;
 use super::{End, Event, EventKind, Rules, Tool, compose, rules};
-use crate::followed::{Called, Followed, Subject, steps, steps_before};
+use crate::followed::{Called, Followed, Subject, steps, steps_beside};
 use crate::home::Home;
 use crate::known::{Signed, Stored};
 use crate::model::{Kind, Record, RecordId};
@@ -210,11 +210,11 @@ impl<'h> Trail<'h> {
         }
         course.entries.extend(closed(paired.iter().copied()));
         if let Some(open) = rest.first().copied().or(self.open.first().filter(|_| paired.is_empty())) {
-            let own = same_as_open(subject.as_ref(), &self.open);
+            let own = subject.as_ref().and_then(|again| Some((again, same_as_open(again, &self.open)?)));
             let steps = called(context, tool, command.as_deref(), &open.opened.root, |called| match own {
                 // Trying again changes nothing.
-                true => Vec::new(),
-                false => steps(called),
+                Some((again, failed)) => steps_beside(called, again, failed),
+                None => steps(called),
             });
             course.entries.extend(steps.into_iter().map(Entry::Step));
         }
@@ -234,9 +234,9 @@ impl<'h> Trail<'h> {
         let firsts = (0..paired.len()).filter(is_first).map(|at| paired[at]);
         let success = |open: &Open| {
             let mut steps = open.steps.clone();
-            let before = |called: &Called<'_>| open.subject().map(|it| steps_before(called, worked, it));
-            let before = called(context, tool, None, &open.opened.root, |called| before(called).unwrap_or_default());
-            steps.extend(before);
+            let beside = |called: &Called<'_>| open.subject().map(|it| steps_beside(called, worked, it));
+            let beside = called(context, tool, None, &open.opened.root, |called| beside(called).unwrap_or_default());
+            steps.extend(beside);
             let prompt = context.event.prompt.as_deref().filter(|_| !open.opened.prompt.is_empty());
             let spoke = prompt.map_or(open.spoke, |prompt| digest_of(prompt) != open.opened.prompt);
             let followed = Followed::of(&steps, spoke);
@@ -285,10 +285,9 @@ fn closed<'a>(open: impl IntoIterator<Item = &'a Open>) -> impl Iterator<Item = 
     open.into_iter().map(|it| Entry::Closed(Closed { failure: it.opened.failure }))
 }
 
-/// Whether `subject` is that of an open failure.
-fn same_as_open(subject: Option<&Subject>, open: &[Open]) -> bool {
-    let is_same = |open: &Open| subject.is_some_and(|it| open.subject() == Some(it));
-    open.iter().any(is_same)
+/// The open failure whose command is that of `again`, no more and no less.
+fn same_as_open<'a>(again: &Subject, open: &'a [Open]) -> Option<&'a Subject> {
+    open.iter().filter_map(Open::subject).find(|failed| again.repeats(failed) && failed.repeats(again))
 }
 
 /// The failure of `tool`, to be opened, and its signature.

@@ -144,6 +144,31 @@ fn what_is_before_the_command_in_its_line_is_a_step() {
 }
 
 #[test]
+fn what_is_new_in_its_line_or_written_to_a_file_is_a_step() {
+    for (between, worked, step) in [
+        (None, "cargo add serde; cargo test --locked", "- ran `cargo add serde`\n"),
+        (None, "export SKIP=1\ncargo test --locked", "- ran `export`\n"),
+        (Some("cat > Cargo.toml <<'EOF'\n[package]\nEOF\n"), TEST, "- edited `Cargo.toml`\n"),
+        (Some("git remote add origin https://git.example.org/shop"), TEST, "- ran `git remote`\n"),
+    ] {
+        let project = Project::new();
+        project.hook(&project.failed("1", TEST));
+        between.into_iter().for_each(|command| project.hook(&project.ran("2", command)));
+        project.hook(&project.ran("3", worked));
+        let summary = project.successes()[0]["summary"].as_str().map(str::to_owned).expect("it has one");
+        assert!(summary.contains(step) && summary.contains("after 1 step."), "{between:?}, {worked}: {summary}");
+    }
+    // In a line that failed again, too, and not once more when the same line works.
+    let project = Project::new();
+    let line = "cargo add serde; cargo test --locked";
+    project.hooks(&[project.failed("1", TEST), project.failed("2", line), project.ran("3", TEST)]);
+    assert_eq!(project.successes()[0]["title"], json!(format!("{TEST}: worked after 1 step")));
+    let project = Project::new();
+    project.hooks(&[project.failed("1", line), project.ran("2", line)]);
+    assert_eq!(project.successes()[0]["title"], json!(format!("{line}: worked later, without a change")));
+}
+
+#[test]
 fn what_is_not_the_same_makes_no_success() {
     let project = Project::new();
     project.hook(&project.failed("1", TEST));
