@@ -7,9 +7,12 @@
 //!    `[redacted:RULE]` names the rule.
 //! 3. No rule matches a placeholder, so redacting twice changes nothing.
 //!
-//! `rules` finds secrets by their shape, `commands` by their place in a program's call. Other secrets are not found.
+//! `rules` finds secrets by their shape, `commands` by their place in a program's call, `named` by their names within a line.
+//! Other secrets are not found.
 
 mod commands;
+mod literals;
+mod named;
 mod rules;
 
 use std::borrow::Cow;
@@ -20,7 +23,7 @@ use regex::Regex;
 use uuid::Uuid;
 
 use crate::model::Request;
-use commands::ROWS;
+use literals::{NAMED, ROW, TABLE, Wanted};
 use rules::{RULES, Rule};
 
 /// An invalid user-supplied regex.
@@ -40,135 +43,6 @@ pub struct Redactor {
     compiled: Vec<OnceLock<Regex>>,
     /// The user's own rules, which are always tried.
     own: Vec<(String, Regex)>,
-}
-
-/// Finds every literal of every built-in rule and row in one pass. Most processes search one short text: an automaton would take
-/// longer to build than this takes to search, and so would this table, which the compiler makes.
-#[derive(Debug)]
-struct Literals {
-    /// Each literal with the number of its rule, or [`ROW`] for rows of `commands`, by [`Literals::place`] of its first two bytes.
-    placed: [(&'static [u8], usize); LITERALS],
-    /// Where the literals of each place begin in `placed`, and where the last ones end.
-    begins: [usize; PLACES + 1],
-}
-
-/// Instead of a rule's number, for a literal of a row of `commands`.
-const ROW: usize = RULES.len();
-/// How many places there are.
-const PLACES: usize = 256;
-/// How many literals rules and rows have.
-const LITERALS: usize = {
-    let (mut count, mut number) = (0, 0);
-    while number < RULES.len() + ROWS.len() {
-        count += literals_of(number).len();
-        number += 1;
-    }
-    count
-};
-/// The table.
-static TABLE: Literals = Literals::new();
-
-/// The literals of the rule `number` or, after these, of the row.
-const fn literals_of(number: usize) -> &'static [&'static str] {
-    if number < ROW { RULES[number].literals } else { ROWS[number - ROW].literals }
-}
-
-const fn begins_with(text: &[u8], begin: &[u8]) -> bool {
-    let mut at = 0;
-    while at < begin.len() {
-        if at >= text.len() || text[at] != begin[at] {
-            return false;
-        }
-        at += 1;
-    }
-    true
-}
-
-/// The literals that a text has.
-struct Wanted {
-    /// By the rule's number: whether one of its literals is there, and what follows can match.
-    rules: [bool; RULES.len()],
-    /// The places of rows' literals.
-    rows: Vec<usize>,
-}
-
-impl Literals {
-    const fn new() -> Literals {
-        let all = Literals::all();
-        let mut table = Literals { placed: [(&[], 0); LITERALS], begins: [0; PLACES + 1] };
-        let (mut place, mut end) = (0, 0);
-        while place < PLACES {
-            let mut at = 0;
-            while at < LITERALS {
-                let literal = all[at].0;
-                let is_here = Literals::place(literal[0], literal[1]) == place;
-                if is_here && !Literals::is_found_by_another(&all, at) {
-                    table.placed[end] = all[at];
-                    end += 1;
-                }
-                at += 1;
-            }
-            place += 1;
-            table.begins[place] = end;
-        }
-        table
-    }
-
-    /// Every literal, those of rules first.
-    const fn all() -> [(&'static [u8], usize); LITERALS] {
-        let mut all: [(&[u8], usize); LITERALS] = [(&[], 0); LITERALS];
-        let (mut end, mut number) = (0, 0);
-        while number < RULES.len() + ROWS.len() {
-            let literals = literals_of(number);
-            let mut at = 0;
-            while at < literals.len() {
-                all[end] = (literals[at].as_bytes(), if number < ROW { number } else { ROW });
-                end += 1;
-                at += 1;
-            }
-            number += 1;
-        }
-        all
-    }
-
-    /// Whether the literal at `at` is found by one before it: all rows share one mark.
-    const fn is_found_by_another(all: &[(&[u8], usize); LITERALS], at: usize) -> bool {
-        let mut before = 0;
-        while all[at].1 == ROW && before < at {
-            if all[before].1 == ROW && begins_with(all[at].0, all[before].0) {
-                return true;
-            }
-            before += 1;
-        }
-        false
-    }
-
-    /// The place for two bytes in any case, which few other pairs share.
-    const fn place(first: u8, second: u8) -> usize {
-        (first.to_ascii_lowercase().wrapping_mul(29) ^ second.to_ascii_lowercase()) as usize
-    }
-
-    /// The literals of a place.
-    fn at(&self, place: usize) -> &[(&'static [u8], usize)] {
-        &self.placed[self.begins[place]..self.begins[place + 1]]
-    }
-
-    fn wanted_by(&self, text: &str) -> Wanted {
-        let mut wanted = Wanted { rules: [false; RULES.len()], rows: Vec::new() };
-        for (at, pair) in text.as_bytes().windows(2).enumerate() {
-            for &(literal, number) in self.at(Literals::place(pair[0], pair[1])) {
-                let is_new = wanted.rules.get(number).is_none_or(|wanted| !wanted);
-                let here = text.as_bytes().get(at..at + literal.len());
-                if is_new && here.is_some_and(|here| here.eq_ignore_ascii_case(literal)) {
-                    match RULES.get(number) {
-                        Some(rule) => wanted.rules[number] = (rule.follows)(&text[at + literal.len()..]),
-                        None => wanted.rows.push(at),
-                    }
-                }
-            }
-        }
-        wanted
-    }
 }
 
 impl Redactor {
@@ -194,7 +68,7 @@ impl Redactor {
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut found = self.built_in(text);
         for (name, regex) in &self.own {
-            found.extend(secrets(regex, text).map(|range| Secret { range, rank: ROW + 1, name }));
+            found.extend(secrets(regex, text).map(|range| Secret { range, rank: NAMED + 1, name }));
         }
         if found.is_empty() {
             return Cow::Borrowed(text);
@@ -237,7 +111,7 @@ impl Redactor {
     }
 
     fn built_in(&self, text: &str) -> Vec<Secret<'_>> {
-        let Wanted { rules, rows } = TABLE.wanted_by(text);
+        let Wanted { rules, rows, names } = TABLE.wanted_by(text);
         let wanted = rules.into_iter().enumerate().filter_map(|(rank, wanted)| wanted.then_some(rank));
         let found = wanted.flat_map(|rank| {
             let Rule { name, accept, .. } = &RULES[rank];
@@ -245,7 +119,9 @@ impl Redactor {
             secrets.map(move |range| Secret { range, rank, name })
         });
         let given = commands::secrets(text, &rows).into_iter();
-        found.chain(given.map(|range| Secret { range, rank: ROW, name: commands::NAME })).collect()
+        let found = found.chain(given.map(|range| Secret { range, rank: ROW, name: commands::NAME }));
+        let named = named::secrets(text, &names).into_iter();
+        found.chain(named.map(|range| Secret { range, rank: NAMED, name: named::NAME })).collect()
     }
 
     fn pattern(&self, rank: usize) -> &Regex {
@@ -359,8 +235,8 @@ mod tests {
     #[test]
     fn every_rule_has_a_case() {
         let tried: Vec<String> = cases(SECRETS).filter_map(|case| Some(case.split_once(' ')?.0.to_owned())).collect();
-        for rule in RULES {
-            assert!(tried.iter().any(|tried| tried == rule.name), "no case for {}", rule.name);
+        for name in RULES.iter().map(|rule| rule.name).chain([commands::NAME, named::NAME]) {
+            assert!(tried.iter().any(|tried| tried == name), "no case for {name}");
         }
     }
 
@@ -432,7 +308,7 @@ mod tests {
             let redactor = &REDACTOR;
             let once = redactor.text(&(parts.concat() + &other)).into_owned();
             let twice = redactor.text(&once).into_owned();
-            for name in RULES.iter().map(|rule| rule.name).chain([commands::NAME]) {
+            for name in RULES.iter().map(|rule| rule.name).chain([commands::NAME, named::NAME]) {
                 let placeholder = format!("[redacted:{name}]");
                 let (before, after) = (once.matches(&placeholder).count(), twice.matches(&placeholder).count());
                 proptest::prop_assert!(after >= before, "{:?} became {:?}", once, twice);
@@ -447,7 +323,7 @@ mod tests {
         ) {
             static REDACTOR: std::sync::LazyLock<Redactor> = std::sync::LazyLock::new(redactor);
             let text = parts.concat();
-            let wanted = Literals::new().wanted_by(&text).rules;
+            let wanted = TABLE.wanted_by(&text).rules;
             for (rank, rule) in RULES.iter().enumerate() {
                 let finds = REDACTOR.pattern(rank).is_match(&text);
                 proptest::prop_assert!(wanted[rank] || !finds, "{} in {:?}", rule.name, text);

@@ -268,7 +268,7 @@ fn has_digit(text: &str) -> bool {
 }
 
 /// Placeholders where a secret will be: a reference, a word for one, or text that is already redacted.
-fn is_no_placeholder(text: &str) -> bool {
+pub(super) fn is_no_placeholder(text: &str) -> bool {
     const BEGINNINGS: [&str; 11] =
         ["$", "%", "<", "{", "...", "process.env", "os.environ", "env.", "secrets.", "your", "op://"];
     const WORDS: [&str; 19] = [

@@ -125,7 +125,7 @@ pub(in crate::redact) const ROWS: &[Row] = &[
     row(&["rabbitmqadmin"], &["rabbitmqadmin"], &[], &[Short("-p"), Flag("--password")]),
     row(&["etcdctl"], &["etcdctl"], &[], &[After("--user", ':'), Flag("--password")]),
     row(&["beeline", "hdbsql"], &["beeline", "hdbsql"], &[], &[Short("-p")]),
-    row(&["tsql", "fisql", "isql-v"], &["tsql", "fisql"], &[], &[Short("-P")]),
+    row(&["tsql", "isql "], &["tsql", "fisql", "isql"], &[], &[Short("-P")]),
     row(&["vsql"], &["vsql"], &[], &[Short("-w")]),
     row(&["db2 "], &["db2"], &["connect"], &[Behind("using")]),
     // Remote machines
