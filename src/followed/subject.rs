@@ -19,36 +19,23 @@ const SETUP: [&str; 9] = ["cd", "set", "echo", "printf", "true", ":", "pwd", "da
 const PRODUCERS: [&str; 4] = ["echo", "printf", "cat", "yes"];
 /// What passes on what it reads, and fails only if it cannot.
 const FILTERS: [&str; 8] = ["tee", "cat", "tail", "sort", "uniq", "nl", "fold", "column"];
-/// Assignments that change only what is printed.
-const NEUTRAL_NAMES: [&str; 12] = [
-    "RUST_BACKTRACE",
-    "RUST_LOG",
-    "NO_COLOR",
-    "FORCE_COLOR",
-    "CLICOLOR",
-    "CARGO_TERM_COLOR",
-    "CARGO_TERM_VERBOSE",
-    "TERM",
-    "COLUMNS",
-    "PYTHONUNBUFFERED",
-    "PYTHONFAULTHANDLER",
-    "LC_ALL",
+/// What decides by itself whether the rest is run, or what the exit code is.
+const DECIDING: [&str; 3] = ["trap", "exit", "return"];
+/// Assignments that change only what is printed for those who look for a fault. Not those that a program may behave by, as
+/// `TERM` and `LC_ALL`: they can be the very fix.
+const NEUTRAL_NAMES: [&str; 6] =
+    ["RUST_BACKTRACE", "RUST_LOG", "CARGO_TERM_COLOR", "CARGO_TERM_VERBOSE", "PYTHONUNBUFFERED", "PYTHONFAULTHANDLER"];
+/// Options that change only what is printed, for every program. Not `--quiet`: `git diff --quiet` has another exit code.
+const NEUTRAL: [&str; 4] = ["--verbose", "--color", "--no-color", "--no-progress"];
+/// Options of a program's own that do, and the programs. For others, `-v` is the version.
+const NEUTRAL_FOR: [(&[&str], &[&str]); 4] = [
+    (&["--nocapture", "--no-capture", "--show-output"], &["cargo"]),
+    (&["-v", "-vv", "-vvv"], &["cargo", "pytest", "go", "pip"]),
+    (&["-q", "--quiet"], &["cargo", "pytest", "pip", "npm", "mvn", "gradle", "gradlew"]),
+    (&["--colors"], &["jest"]),
 ];
-/// Options that change only what is printed, for every program.
-const NEUTRAL: [&str; 9] = [
-    "--verbose",
-    "--quiet",
-    "--color",
-    "--no-color",
-    "--colors",
-    "--nocapture",
-    "--no-capture",
-    "--show-output",
-    "--no-progress",
-];
-/// Programs for which `-v` and `-q` change only what is printed.
-const TALKATIVE: [&str; 12] =
-    ["cargo", "pytest", "go", "pip", "npm", "pnpm", "yarn", "mvn", "gradle", "gradlew", "jest", "rspec"];
+/// The same, for a test program of cargo's, behind `--`.
+const NEUTRAL_FOR_TESTS: [&str; 6] = ["--nocapture", "--no-capture", "--show-output", "--color", "-q", "--quiet"];
 
 /// What a command is about, as far as it has to be the same for a pair, and the line that it stands in.
 #[derive(Clone, Debug)]
@@ -71,6 +58,9 @@ impl Subject {
             return None;
         }
         let simples = simples(command)?;
+        if simples.iter().any(|call| DECIDING.contains(&call.name().as_str())) {
+            return None;
+        }
         let is_set = |long: &str, letter: char| {
             simples.iter().filter(|it| it.name() == "set").flat_map(Simple::args).any(|word| {
                 let letters = word.text.strip_prefix('-').filter(|it| !it.starts_with('-'));
@@ -160,7 +150,13 @@ fn counted(call: &Simple) -> Vec<String> {
     let name = call.name();
     let is_kept = |assigned: &&String| !is_neutral_assignment(assigned);
     let mut counted: Vec<String> = call.assigned.iter().filter(is_kept).cloned().collect();
-    counted.extend(call.words.iter().map(|word| word.text.clone()).filter(|word| !is_neutral(&name, word)));
+    // What stands behind `--` is mostly another program's.
+    let own = call.words.iter().position(|word| word.text == "--").unwrap_or(call.words.len());
+    let (own, others) = call.words.split_at(own);
+    let is_cargo_test = name == "cargo" && own.iter().any(|word| matches!(word.text.as_str(), "test" | "t" | "bench"));
+    counted.extend(own.iter().map(|word| word.text.clone()).filter(|word| !is_neutral(&name, word)));
+    let is_kept = |word: &String| !(is_cargo_test && NEUTRAL_FOR_TESTS.contains(&option_of(word)));
+    counted.extend(others.iter().map(|word| word.text.clone()).filter(is_kept));
     while counted.last().is_some_and(|last| last == "--") {
         counted.pop();
     }
@@ -175,11 +171,16 @@ pub(super) fn is_neutral_assignment(word: &str) -> bool {
     word.split_once('=').is_some_and(|(name, _)| NEUTRAL_NAMES.contains(&name))
 }
 
-/// Whether `word` changes only what the program `name` prints.
+/// Whether `word`, among its own, changes only what the program `name` prints.
 fn is_neutral(name: &str, word: &str) -> bool {
-    let option = word.split_once('=').map_or(word, |(option, _)| option);
-    let is_short = matches!(word, "-v" | "-vv" | "-vvv" | "-q");
-    NEUTRAL.contains(&option) || is_short && TALKATIVE.contains(&name)
+    let is_for =
+        |(options, programs): &(&[&str], &[&str])| options.contains(&option_of(word)) && programs.contains(&name);
+    NEUTRAL.contains(&option_of(word)) || NEUTRAL_FOR.iter().any(is_for)
+}
+
+/// `--color=never` is `--color`.
+fn option_of(word: &str) -> &str {
+    word.split_once('=').map_or(word, |(option, _)| option)
 }
 
 #[cfg(test)]
@@ -197,7 +198,12 @@ mod tests {
             ("cargo test --locked", "cargo test --locked"),
             ("cargo test", "cargo  'test'\n"),
             ("cargo test", "RUST_BACKTRACE=1 cargo test -v"),
-            ("cargo test", "cargo test -- --nocapture"),
+            ("cargo test", "cargo test -- --nocapture --color=always -q"),
+            ("cargo test x", "cargo -v test --quiet x"),
+            ("pip install -r r.txt", "pip install -q -r r.txt"),
+            ("npm ci", "npm ci --quiet"),
+            ("go test ./...", "go test -v ./..."),
+            ("make check", "make --verbose check"),
             ("cargo test 2>&1", "cargo test > out 2>&1"),
             ("cargo test", "timeout 300 cargo test"),
             ("cargo test", "time cargo test;"),
@@ -221,7 +227,7 @@ mod tests {
     }
 
     /// A command that failed, one that worked, and why they do not pair.
-    const NO_PAIRS: [(&str, &str, &str); 50] = [
+    const NO_PAIRS: [(&str, &str, &str); 69] = [
         ("cargo test", "cargo build", "another subcommand"),
         ("cargo test", "npm test", "another program"),
         ("cargo test", "cargo test cart", "another operand"),
@@ -270,6 +276,25 @@ mod tests {
         ("python - <<'E'\nprint(1)\nE\n", "python -", "another input"),
         ("diff <(a) b", "diff <(a) b", "an input that is not known"),
         ("mysql -p[redacted:command-secret] shop", "mysql -p[redacted:command-secret] shop", "perhaps another secret"),
+        ("npm test", "npm test -v", "-v is the version"),
+        ("mvn test", "mvn -v test", "-v is the version"),
+        ("gradle build", "gradle -v build", "-v is the version"),
+        ("jest", "jest -v", "-v is the version"),
+        ("yarn test", "yarn -v test", "-v is the version"),
+        ("pnpm test", "pnpm test -v", "-v is the version"),
+        ("rspec", "rspec -v", "-v is the version"),
+        ("git diff --quiet", "git diff", "--quiet sets the exit code"),
+        ("git diff", "git diff --quiet", "--quiet sets the exit code"),
+        ("grep --quiet x f", "grep x f", "--quiet sets the exit code"),
+        ("python3 a.py", "LC_ALL=C.UTF-8 python3 a.py", "an assignment that may be the fix"),
+        ("./tui.sh", "TERM=xterm ./tui.sh", "an assignment that may be the fix"),
+        ("npm test", "NO_COLOR=1 npm test", "an assignment that may be the fix"),
+        ("cargo run", "cargo run -- -v", "another program's option"),
+        ("npm run lint", "npm run lint -- --quiet", "another program's option"),
+        ("cargo test", "trap 'exit 0' EXIT; cargo test", "an exit code that is set"),
+        ("cargo test", "trap 'exit 0' EXIT\ncargo test", "an exit code that is set"),
+        ("cargo test", "test -f x && exit 0; cargo test", "perhaps never run"),
+        ("cargo test", "exit 0; cargo test", "never run"),
         ("echo a", "echo a", "nothing that can fail"),
         ("", "", "nothing"),
     ];
