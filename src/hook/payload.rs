@@ -55,9 +55,12 @@ pub(super) fn command_of(input: &Value) -> Option<String> {
 
 /// The part of an answer that the agent saw. Gemini CLI puts a frame around it, and sends other texts for the person.
 pub(super) fn shown(response: &Value) -> String {
-    let text = output_of(response.get("llmContent").unwrap_or(response));
+    let framed = response.get("llmContent");
+    let text = output_of(framed.unwrap_or(response));
     let inner = text.strip_prefix("<untrusted_context>\n").and_then(|text| text.strip_suffix("\n</untrusted_context>"));
-    inner.unwrap_or(&text).to_owned()
+    let inner = inner.unwrap_or(&text);
+    // The first line of the output stands behind it.
+    inner.strip_prefix("Output: ").filter(|_| framed.is_some()).unwrap_or(inner).to_owned()
 }
 
 /// Every text in an answer, each on its own lines.
@@ -115,6 +118,14 @@ pub(super) fn clean(text: &str) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn gemini_shows_the_first_line_behind_a_word_of_its_own() {
+        let framed = "<untrusted_context>\nOutput: a.c:3: error: x\nb\nExit Code: 1\n</untrusted_context>";
+        let shown_of = |response: Value| shown(&response);
+        assert_eq!(shown_of(json!({"llmContent": framed})), "a.c:3: error: x\nb\nExit Code: 1");
+        assert_eq!(shown_of(json!({"stdout": "Output: a"})), "Output: a");
+    }
 
     #[test]
     fn what_only_looks_like_an_exit_code_is_none() {

@@ -1,5 +1,6 @@
 //! Lines that are never the error line: they only say that there was an error, warn, explain, or quote the source.
 
+use super::closing::closes;
 use super::words::begins_with;
 
 /// How such a line begins.
@@ -17,18 +18,6 @@ const BEGINS: &[&str] = &[
     "note:",
     "help:",
     "hint:",
-    "warning:",
-    "Warning:",
-    "WARNING",
-    "WARN",
-    "warn",
-    "npm warn",
-    "npm WARN",
-    "[WARN",
-    "W: ",
-    "Warnung:",
-    "警告:",
-    "avertissement",
     "For more information",
     "fatal: Could not read from remote",
     "During handling of",
@@ -69,6 +58,22 @@ const BEGINS: &[&str] = &[
     "(Use `node",
 ];
 
+/// How a warning begins.
+const WARNS: &[&str] = &[
+    "warning:",
+    "Warning:",
+    "WARNING",
+    "WARN",
+    "warn",
+    "npm warn",
+    "npm WARN",
+    "[WARN",
+    "W: ",
+    "Warnung:",
+    "警告:",
+    "avertissement",
+];
+
 /// What such a line has in it.
 const CONTAINS: &[&str] = &[
     ": *** [",
@@ -80,13 +85,12 @@ const CONTAINS: &[&str] = &[
     "no failures",
     "errors=0",
     "0 failures",
-    ": warning:",
-    ": Warnung:",
-    ": 警告",
     ": note:",
     "aborted due to",
     "due to previous error",
     "is not recoverable: exiting",
+    "build stopped: ",
+    "terminated because of errors",
     "not remade because",
     "Nothing to be done",
     "In member function",
@@ -94,8 +98,10 @@ const CONTAINS: &[&str] = &[
     "nable to load Private Key",
     "Waiting for unfinished",
     "(core dumped)",
-    "Warning: ",
 ];
+
+/// What a warning has in it.
+const OF_WARNINGS: &[&str] = &[": warning:", ": Warnung:", ": 警告", "Warning: "];
 
 /// What follows `npm error` in such a line.
 const OF_NPM: [&str; 12] = [
@@ -137,6 +143,7 @@ pub(super) fn is_never_the_error(line: &str) -> bool {
         return rest.is_empty() || OF_NPM.iter().any(|begin| rest.starts_with(begin));
     }
     begins_with(line, BEGINS)
+        || is_warning(line)
         || CONTAINS.iter().any(|part| line.contains(part))
         || line.ends_with("Connection closed")
         || line.starts_with("0 errors")
@@ -144,7 +151,14 @@ pub(super) fn is_never_the_error(line: &str) -> bool {
         || is_passed(line)
         || is_source(line)
         || is_count(line)
+        || closes(line)
         || is_signal(line)
+}
+
+/// Whether `line` warns.
+pub(super) fn is_warning(line: &str) -> bool {
+    let line = line.trim();
+    begins_with(line, WARNS) || OF_WARNINGS.iter().any(|part| line.contains(part))
 }
 
 /// Whether a test says here that it passed.
@@ -163,8 +177,24 @@ fn is_stack_of_openssl(line: &str) -> bool {
 fn is_source(line: &str) -> bool {
     let behind_number = line.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(' ');
     let is_marks = line.bytes().all(|byte| b"^~-_=*#+. |!".contains(&byte));
-    let is_frame = line.starts_with("at ") && (line.contains('(') || line.ends_with(|c: char| c.is_ascii_digit()));
-    is_marks || behind_number.starts_with('|') || is_frame
+    is_marks || behind_number.starts_with('|') || is_frame(line)
+}
+
+/// The source that the line quotes, without its number, or the frame of a stack that it is.
+pub(super) fn quoted(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let behind_number = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let source = behind_number.trim_start().strip_prefix('|').filter(|_| behind_number.len() < line.len());
+    let has_word = |text: &&str| text.contains(char::is_alphanumeric);
+    let frame = line.starts_with("at ").then_some(line).filter(|line| is_frame(line));
+    source.or(frame).map(str::trim).filter(has_word)
+}
+
+/// Whether the line, without spaces around it, is a frame of a stack.
+fn is_frame(line: &str) -> bool {
+    line.starts_with("at ") && (line.contains('(') || line.ends_with(|c: char| c.is_ascii_digit()))
+    // Dart shows one as `package:a/b.dart 12:5  name`.
+        || line.starts_with("package:") && line.contains("  ")
 }
 
 /// Whether the line says no more than how many errors there were.

@@ -19,13 +19,16 @@ const HOST_LINES: [&str; 11] = [
     "Process exited with code",
     "Original token count",
     "Total output lines",
-    "Output:",
+    "Exit Code: ",
     "Process Group PGID",
     "<untrusted_context>",
     "</untrusted_context>",
     // What this program has told an agent is no output of the command either.
     "indelible: ",
 ];
+
+/// What a host puts before an output: on a line of its own, or before its first line.
+const HOST_PREFIX: &str = "Output:";
 
 /// The lines of an output.
 pub(super) struct Cut<'o> {
@@ -71,6 +74,7 @@ pub(super) fn cut<'o>(parts: &'o [Cow<'o, str>], was_cut: bool) -> Cut<'o> {
 /// What a terminal shows of a line in the end, without what stands before each line of a log or a box. Nothing if it is blank.
 fn shown(line: &str) -> Option<Cow<'_, str>> {
     let is_blank = |part: &str| part.bytes().all(|byte| byte == b' ' || byte == b'\t');
+    let line = line.strip_prefix(HOST_PREFIX).map_or(line, |rest| rest.strip_prefix(' ').unwrap_or(rest));
     let part = match memchr::memchr(b'\r', line.as_bytes()) {
         None => Some(clean(line)).filter(|part| !is_blank(part))?,
         Some(_) => line.rsplit('\r').map(clean).find(|part| !is_blank(part))?,
@@ -142,18 +146,20 @@ fn prefix(line: &str) -> usize {
     }
 }
 
-/// How long is the time that the line begins with, with one space behind it: `2026-11-29T10:19:29Z `, `[10:19:29] `.
+/// How long is the time that the line begins with, with one space behind it: `2026-11-29T10:19:29Z `, `[10:19:29] `,
+/// `[2026-11-29 10:19:29 +0000] `.
 fn time(line: &str) -> usize {
     let mut at = 0;
     let mut has_clock = false;
-    for _ in 0..2 {
-        if !line[at..].starts_with(|c: char| c == '[' || c.is_ascii_digit()) {
+    for _ in 0..3 {
+        if !line[at..].starts_with(|c: char| c == '[' || c.is_ascii_digit() || has_clock && matches!(c, '+' | '-')) {
             break;
         }
         let token = line[at..].split(' ').next().unwrap_or_default();
         let bare = token.trim_start_matches('[').trim_end_matches([']', ':']);
         let is_date = number::date(bare).is_some_and(|date| date == (0..bare.len()));
-        if !(is_date || number::is_clock(bare)) {
+        let is_zone = has_clock && bare.len() == 5 && bare[1..].bytes().all(|byte| byte.is_ascii_digit());
+        if !(is_date || number::is_clock(bare) || is_zone && bare.starts_with(['+', '-'])) {
             break;
         }
         has_clock |= bare.contains(':');
@@ -219,6 +225,7 @@ mod tests {
             ("│ Error: a\n╵", &["Error: a"]),
             ("2026-11-29T10:19:29.832Z error: x\n[10:19:29] error: y\n12:3 z", &["error: x", "error: y", "12:3 z"]),
             ("Exit code 1\nWall time: 3 s\nOutput:\n  a", &["  a"]),
+            ("Output: a.c:3:5: error: x\nExit Code: 1\nProcess Group PGID: 7", &["a.c:3:5: error: x"]),
             ("   Compiling a v1.0\n[3/17] Building b\n 45% done\n[ 12%] x\nCompiling failed", &["Compiling failed"]),
         ] {
             assert_eq!(lines(output), expected, "{output:?}");

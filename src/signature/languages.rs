@@ -1,6 +1,7 @@
 //! Error lines of compilers, linkers and language runtimes.
 
 use super::consequence::is_never_the_error;
+use super::suites::failed_test;
 use super::view::{Found, View};
 
 /// How many lines behind a diagnostic its label is searched for.
@@ -80,6 +81,9 @@ pub(super) fn panic(view: &View<'_>) -> Option<Found> {
     let (before, place) = line.split_once("panicked at").unwrap_or((line, ""));
     let thread = before.rsplit_once('\'').map_or(before, |(name, _)| name).trim_start();
     let mut parts = vec![view.normal(&format!("{thread}' panicked at{place}"))];
+    // A test that runs in the main thread is named in a line before.
+    let before = view.next(number.saturating_sub(1), number.min(1)).find_map(failed_test);
+    parts.extend(before.filter(|_| thread == "thread 'main").map(|name| view.normal(name)));
     for (count, next) in view.next(number + 1, 3).enumerate() {
         let is_value = ["left:", "right:"].iter().any(|begin| next.trim_start().starts_with(begin));
         let is_other = is_never_the_error(next) || next.starts_with("stack backtrace") || is_panic(next);
@@ -98,14 +102,16 @@ pub(super) fn java(view: &View<'_>) -> Option<Found> {
         let cause = line.strip_prefix("Caused by:").or_else(|| line.strip_prefix("Exception in thread"));
         cause.is_some_and(|rest| !rest.trim().is_empty())
     };
-    let (_, line) = view.numbered().rev().find(|(_, line)| is_java(line))?;
-    Some(Found::new([view.normal(line)]))
+    let (number, line) = view.numbered().rev().find(|(_, line)| is_java(line))?;
+    Some(Found::at(number, [view.normal(line)]))
 }
 
 /// The exception of the last traceback, or the last line of another language that names one.
 pub(super) fn exception(view: &View<'_>) -> Option<Found> {
     // Of a group of exceptions, the last one counts.
-    let is_traceback = |line: &str| line.trim_start().starts_with("Traceback (most recent call last)");
+    const TRACEBACK: &str = "Traceback (most recent call last):";
+    // An exception can have the traceback of another one as its message.
+    let is_traceback = |line: &str| line.trim_start().starts_with(TRACEBACK) || line.ends_with(TRACEBACK);
     let traceback = view.numbered().rev().find(|(_, line)| is_traceback(line));
     let behind = traceback.and_then(|(begin, line)| {
         let depth = indent(line);
@@ -125,7 +131,7 @@ pub(super) fn exception(view: &View<'_>) -> Option<Found> {
     let source = if needs_source { source_before(view, number) } else { None };
     let more = if message.ends_with(':') { behind_colon(view, number) } else { source };
     let source = more.map(|source| view.normal(source)).unwrap_or_default();
-    Some(Found::new([view.normal(line), source]))
+    Some(Found::at(number, [view.normal(line), source]))
 }
 
 /// The line that the colon at the end of the message at `number` leads to.
@@ -188,11 +194,11 @@ pub(super) fn compiler(view: &View<'_>) -> Option<Found> {
     let (number, line) = view.numbered().find(|(_, line)| is_error(line.trim_start()))?;
     let mut following = view.next(number + 1, SYMBOL_LINES).take_while(|line| !is_error(line));
     let symbol = following.find_map(|line| line.trim_start().strip_prefix("symbol:"));
-    Some(Found::new([view.normal(line), symbol.map(|symbol| view.normal(symbol)).unwrap_or_default()]))
+    Some(Found::at(number, [view.normal(line), symbol.map(|symbol| view.normal(symbol)).unwrap_or_default()]))
 }
 
 /// The file and the message of `file:12:5: message` and `file(12,5): message`.
-fn behind_place(line: &str) -> Option<(&str, &str)> {
+pub(super) fn behind_place(line: &str) -> Option<(&str, &str)> {
     let bytes = line.as_bytes();
     for (at, byte) in bytes.iter().enumerate().skip(1) {
         let mut end = at + 1;

@@ -8,11 +8,15 @@
 //! Everything is scanned by hand, in one pass over at most 256 KB: a hook has no time to compile patterns. Input is data from
 //! anywhere: no bytes make this panic, and time and memory grow with the input alone.
 
+mod account;
 mod classes;
+mod closing;
 mod consequence;
 mod cut;
 mod key;
 mod languages;
+mod marks;
+mod names;
 mod normalise;
 mod number;
 mod path;
@@ -30,7 +34,7 @@ pub(crate) use self::program::{behind_wrapper, program_name, subcommand};
 use self::view::View;
 
 /// The version of the function. Signatures of two versions are never compared.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The longest text of a signature, in characters.
 pub const TEXT_CHARS_MAX: usize = 300;
@@ -83,6 +87,10 @@ pub fn signature(command: &str, cwd: &str, exit: Option<i32>, output: &[u8], was
     let strong_alone = cut.is_cut || exit == Some(0) && !programs.hides_exit;
     for class in CLASSES.iter().filter(|class| class.is_strong || !strong_alone) {
         if let Some(found) = (class.find)(&view) {
+            let found = match found.number {
+                Some(number) => account::completed(&view, found, number),
+                None => found,
+            };
             let text = normalise::joined(&found.parts);
             let program = match class.asks {
                 Asks::Nothing => String::new(),

@@ -2,6 +2,10 @@
 
 use super::{TEXT_CHARS_MAX, number, path};
 
+/// How many of one sign in a row are kept.
+const RUN_MAX: usize = 3;
+/// How long is the checksum behind a text, with what stands before it, in characters.
+const SUM_CHARS: usize = " #00000000".len();
 /// How much of a line is normalised, in bytes.
 const LINE_BYTES_MAX: usize = 2 << 10;
 
@@ -28,13 +32,18 @@ const NUMBERED: [&str; 19] = [
     "状态",
 ];
 
-/// The parts of a text, joined, at most [`TEXT_CHARS_MAX`] characters.
+/// Signs before the version that is required, without a space between.
+const REQUIRED: [&str; 6] = [">=", "<=", "==", "~=", "!=", "^"];
+
+/// The parts of a text, joined, at most [`TEXT_CHARS_MAX`] characters. Of a longer one the end is a checksum of the whole, so that it
+/// differs where only the rest does.
 pub(super) fn joined(parts: &[String]) -> String {
     let text = parts.join(" | ");
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => text[..end].trim_end().to_owned(),
-        None => text,
+    if text.chars().nth(TEXT_CHARS_MAX).is_none() {
+        return text;
     }
+    let end = text.char_indices().nth(TEXT_CHARS_MAX - SUM_CHARS).map_or(text.len(), |(end, _)| end);
+    format!("{} #{:08x}", text[..end].trim_end(), crc32c::crc32c(text.as_bytes()))
 }
 
 /// `line` without what differs between two occurrences of one failure. `cwd` is the folder that the command ran in.
@@ -151,7 +160,10 @@ impl Writer {
                 }
                 rest = &rest[c.len_utf8()..];
             } else {
-                self.out.push(c);
+                // How long a line of signs is says nothing.
+                if self.out.chars().rev().take_while(|it| *it == c).count() < RUN_MAX {
+                    self.out.push(c);
+                }
                 self.is_number = false;
                 rest = &rest[c.len_utf8()..];
             }
@@ -172,7 +184,10 @@ impl Writer {
         let core = chunk.trim_end_matches(['.', ':']);
         let end = &chunk[core.len()..];
         // `HTTP/1.1 404` and `404 Not Found`
-        let is_kept = NUMBERED.contains(&self.word.as_str()) || self.word.starts_with("http/");
+        let is_of_unit = || behind.trim_start().split(' ').next().is_some_and(number::is_unit);
+        let is_kept = NUMBERED.contains(&self.word.trim_start_matches('-'))
+            || self.word.starts_with("http/")
+            || REQUIRED.iter().filter_map(|sign| self.out.strip_suffix(sign)).any(|before| !before.is_empty());
         let is_status = core.len() == 3
             && core.starts_with(['4', '5'])
             && behind.strip_prefix(' ').is_some_and(|it| it.starts_with(|c: char| c.is_ascii_uppercase()));
@@ -182,7 +197,10 @@ impl Writer {
             // Only the amount differs.
             self.out.truncate(self.out.trim_end_matches(' ').len());
             self.is_number = false;
-        } else if number::is_number(core) && (is_kept || is_status) || number::is_ipv4(core) {
+        } else if number::is_number(core) && (is_kept && !is_of_unit() || is_status)
+            || number::is_ipv4(core)
+            || number::is_ipv6(core)
+        {
             self.push(core);
         } else if number::is_clock(core) {
             self.push("<time>");
@@ -198,7 +216,11 @@ impl Writer {
             self.name(core);
         }
         let is_word = core.chars().any(char::is_alphabetic);
-        if is_word || !end.contains(':') {
+        let is_between = core == "number" && NUMBERED.contains(&self.word.as_str());
+        if number::is_ipv4(core) {
+            // A number behind it is a port: `('127.0.0.1', 8000)`.
+            "host".clone_into(&mut self.word);
+        } else if !is_between && (is_word || !end.contains(':')) {
             self.word = core.to_lowercase();
         }
         self.out.push_str(end);
@@ -212,7 +234,7 @@ impl Writer {
         if number::is_uuid(name) {
             return self.push("<id>");
         }
-        if number::is_number(name) {
+        if number::is_number(name) || is_share(name) {
             return self.number();
         }
         let name = match number::temporary(name) {
@@ -224,17 +246,33 @@ impl Writer {
         };
         self.is_number = false;
         let mut was_drawn = false;
+        let mut before = 0;
         for part in name.split_inclusive(['-', '_', '.', ':', '@', '+', '/']) {
             let bare = part.trim_end_matches(['-', '_', '.', ':', '@', '+', '/']);
             let is_drawn =
                 number::is_drawn(bare) || number::is_marked_hex(bare) || was_drawn && number::is_pod_end(bare);
             match is_drawn {
+                _ if is_place(&name[..before], bare) => self.out.push_str(&format!("<n>{}", &part[bare.len()..])),
                 true => self.out.push_str(&format!("<x>{}", &part[bare.len()..])),
                 false => self.out.push_str(part),
             }
             was_drawn = is_drawn;
+            before += part.len();
         }
     }
+}
+
+/// Whether `name` says how much of what: `7.5/10`.
+fn is_share(name: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    name.split_once('/').is_some_and(|(part, whole)| is_number(part) && is_number(whole))
+}
+
+/// Whether `part`, behind `before`, is a line: in `a.rst:12:label` and in `l.12`.
+fn is_place(before: &str, part: &str) -> bool {
+    let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_behind_file = || before.strip_suffix(':').is_some_and(path::is_source_file);
+    is_number && (before == "l." || is_behind_file())
 }
 
 /// Where the placeholder ends that `text` begins with.
@@ -270,6 +308,8 @@ mod tests {
             ("deps/demo-8182f94260834439 and web-7d4b9c6f5d-x2x9z", "deps/demo-<x> and web-<x>-<x>"),
             ("line 12, column 3 of 1,234", "line <n>, column <n> of <n>,<n>"),
             ("  a \t b  ", "a b"),
+            ("a.rst:12:label and l.12 of TaxTest.adds:12", "a.rst:<n>:label and l.<n> of TaxTest.adds"),
+            ("rated 7.5/10, status 12 bytes ═════", "rated <n>, status <n> ═══"),
             ("stopped.  Stop.", "stopped. Stop"),
         ] {
             becomes(line, expected);
@@ -298,6 +338,12 @@ mod tests {
             "u8 and x86_64",
             "port=5432",
             "exit code 0xC0000005",
+            "cannot bind --port=3000",
+            "port number 3000 is taken",
+            "('127.0.0.1', 8000)",
+            "connect to 2001:db8::1",
+            "not in '>=3.9'",
+            "relation tmp_invoice",
         ] {
             becomes(line, line);
         }
@@ -306,6 +352,8 @@ mod tests {
     #[test]
     fn a_text_is_300_characters_at_most() {
         assert_eq!(normalised(&"wörd ".repeat(1000), "/a").chars().count(), 299);
-        assert_eq!(joined(&["é".repeat(200), "é".repeat(200)]).chars().count(), 300);
+        let long = |end: &str| joined(&["é".repeat(200), "é".repeat(200) + end]);
+        assert_eq!(long("a").chars().count(), 300);
+        assert_ne!(long("a"), long("b"), "what is left out does not matter");
     }
 }

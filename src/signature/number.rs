@@ -11,6 +11,9 @@ const UNIT_WORDS: [&str; 20] = [
     "KiB", "MB", "MiB", "GB", "GiB", "µs",
 ];
 
+/// From how many letters on a run of letters is a word.
+const WORD_LETTERS_MIN: usize = 3;
+
 /// The alphabet of the ends of names that Kubernetes makes.
 const POD_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
@@ -119,7 +122,30 @@ pub(super) fn is_drawn(part: &str) -> bool {
     let is_all = bytes.iter().all(u8::is_ascii_alphanumeric);
     let changes = bytes.windows(2).filter(|it| it[0].is_ascii_digit() != it[1].is_ascii_digit()).count();
     let is_mixed = bytes.len() >= 16 && is_all && has_digit && changes >= 4;
-    is_sum || is_mixed && (has(u8::is_ascii_lowercase) || has(u8::is_ascii_uppercase))
+    is_sum || is_mixed && has(u8::is_ascii_alphabetic) && !is_of_words(bytes)
+}
+
+/// Whether `bytes`, of letters and digits, are a name that is made of words, as `base64ToInt32Array` is: few digits in one case, and
+/// else words for at least half of the letters.
+fn is_of_words(bytes: &[u8]) -> bool {
+    let count = |test: fn(&u8) -> bool| bytes.iter().filter(|byte| test(byte)).count();
+    let letters = count(u8::is_ascii_alphabetic);
+    if count(u8::is_ascii_lowercase) == 0 || count(u8::is_ascii_uppercase) == 0 {
+        return (bytes.len() - letters) * 4 < bytes.len();
+    }
+    let mut of_words = 0;
+    let mut word = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        word = if byte.is_ascii_lowercase() || word == 0 && byte.is_ascii_uppercase() {
+            word + 1
+        } else {
+            usize::from(byte.is_ascii_uppercase())
+        };
+        let ends = bytes.get(at + 1).is_none_or(|next| !next.is_ascii_lowercase());
+        of_words += if ends && word >= WORD_LETTERS_MIN { word } else { 0 };
+        word = if ends { 0 } else { word };
+    }
+    of_words * 2 >= letters
 }
 
 /// Whether `part` is the end of the name of a pod.
@@ -127,13 +153,29 @@ pub(super) fn is_pod_end(part: &str) -> bool {
     part.len() == 5 && part.chars().all(|c| POD_LETTERS.contains(c))
 }
 
+/// Whether `text` looks drawn, as the names of temporary files are: a digit within it, or letters of both cases. Words that are
+/// joined to `tmp` by a line begin with it.
+fn looks_drawn(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let has = |test: fn(&u8) -> bool| bytes.iter().any(test);
+    let has_digit_within = bytes.windows(2).any(|it| it[0].is_ascii_digit() && !it[1].is_ascii_digit());
+    let has_both_cases = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+    !text.starts_with('_') && (has_digit_within || has_both_cases)
+}
+
+/// Whether `chunk` is an IPv6 address.
+pub(super) fn is_ipv6(chunk: &str) -> bool {
+    let is_of_it = chunk.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    is_of_it && chunk.contains("::") && chunk.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// How much of `name` is the name of a temporary file: `tmpab12cd34`, `tmp.Xy12Ab34`, `ccAbCdEf.o`.
 pub(super) fn temporary(name: &str) -> Option<usize> {
     let run =
         |from: usize| name[from..].bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
     let length = match name {
-        _ if name.starts_with("tmp.") && run(4) >= 6 => 4 + run(4),
-        _ if name.starts_with("tmp") && run(3) == 8 => 11,
+        _ if name.starts_with("tmp.") && run(4) >= 6 && looks_drawn(&name[4..4 + run(4)]) => 4 + run(4),
+        _ if name.starts_with("tmp") && run(3) == 8 && looks_drawn(&name[3..11]) => 11,
         _ if name.starts_with("cc") && run(2) == 6 && is_of_compiler(&name[8..]) => 8,
         _ if name.starts_with("rustc") && run(5) == 6 => 11,
         _ => return None,
@@ -176,7 +218,18 @@ mod tests {
         for part in ["8182f94260834439", "9f3c2a1", "9F3C2A1", "Xy12Ab34Cd56Ef78"] {
             assert!(is_drawn(part), "{part}");
         }
-        for part in ["1234567", "deadbeef", "9f3C2a1", "feedbac", "internationalization", "python311"] {
+        for part in [
+            "base64ToInt32Array",
+            "float32ToFloat64Array",
+            "convertUtf8ToUtf16Le",
+            "convertutf8toutf16be2x",
+            "1234567",
+            "deadbeef",
+            "9f3C2a1",
+            "feedbac",
+            "internationalization",
+            "python311",
+        ] {
             assert!(!is_drawn(part), "{part}");
         }
         assert_eq!(date("2026-11-29T10_19_29_832Z-debug-0.log"), Some(0..24));
@@ -185,6 +238,8 @@ mod tests {
         assert_eq!(temporary("ccpI446Z.o"), Some(8));
         assert_eq!(temporary("tmpab12_d34.py"), Some(11));
         assert_eq!(temporary("tmp.Xy12Ab34Cd"), Some(14));
+        assert_eq!((temporary("tmp_invoice"), temporary("tmp_order01"), temporary("tmp.invoice")), (None, None, None));
+        assert!(is_ipv6("2001:db8::1") && is_ipv6("::1") && !is_ipv6("std::string") && !is_ipv6("10:19:29"));
         assert_eq!((temporary("tmpfile"), temporary("ccache01"), temporary("template")), (None, None, None));
     }
 }

@@ -7,7 +7,8 @@ const SOURCES: [&str; 62] = [
     "jsx", "kt", "log", "lua", "md", "mjs", "mk", "ml", "nix", "o", "php", "pl", "pm", "proto", "py", "r", "rb", "rs",
     "s", "scala", "sh", "sql", "svelte", "swift", "tf", "toml", "ts", "tsx", "txt", "xml",
 ];
-const MORE_SOURCES: [&str; 8] = ["yaml", "yml", "vue", "zig", "bash", "cjs", "lock", "bats"];
+const MORE_SOURCES: [&str; 14] =
+    ["yaml", "yml", "rst", "tex", "service", "feature", "scss", "ps1", "vue", "zig", "bash", "cjs", "lock", "bats"];
 
 /// The last part of a path; the whole text if it is not a path.
 pub(super) fn last_part(path: &str) -> &str {
@@ -53,21 +54,23 @@ pub(super) fn ends_in_port(text: &str) -> bool {
     is_number && !host.is_empty() && !is_source_file(host)
 }
 
-fn is_source_file(name: &str) -> bool {
+pub(super) fn is_source_file(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     SOURCES.contains(&ending) || MORE_SOURCES.contains(&ending) || name.ends_with("file")
 }
 
-/// `name` without the line and column behind it, as in `a.c:12:5`. Nothing if there are none; `host:80` has none.
+/// `name` without the line and column behind it, as in `a.c:12:5` and `TaxTest.adds:12`. Nothing if there are none; `host:80` has none.
 pub(super) fn without_place(name: &str) -> Option<&str> {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let (rest, last) = name.rsplit_once(':')?;
     if !number(last) || rest.is_empty() {
         return None;
     }
+    // Hosts have no capitals.
+    let is_of_class = |text: &str| text.contains('.') && text.starts_with(|c: char| c.is_ascii_uppercase());
     match rest.rsplit_once(':') {
         Some((file, line)) if number(line) && !file.is_empty() => Some(file),
-        _ => (is_source_file(rest)).then_some(rest),
+        _ => (is_source_file(rest) || is_of_class(rest)).then_some(rest),
     }
 }
 
@@ -77,7 +80,7 @@ pub(super) fn address(text: &str) -> String {
     let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let host = host.rsplit('@').next().unwrap_or(host);
     match host {
-        "" => format!("{scheme}://{}", last_part(rest)),
+        "" => format!("{scheme}://{}", without_place(last_part(rest)).unwrap_or(last_part(rest))),
         host => format!("{scheme}://{host}"),
     }
 }

@@ -3,10 +3,8 @@
 use super::consequence::{behind_npm, is_never_the_error};
 use super::program::{Programs, program_name};
 use super::view::{Found, View};
-use super::{languages, telling, words};
+use super::{account, languages, telling, words};
 
-/// How many lines from the end a bad word is searched for.
-const GENERIC_LINES: usize = 500;
 /// How many messages of programs are looked at, from the last.
 const MESSAGES_MAX: usize = 500;
 /// How many messages of a run are tried.
@@ -68,7 +66,7 @@ pub(super) fn fatal(view: &View<'_>) -> Option<Found> {
         view.numbered().filter(is_error).map(|(number, line)| (number, line.split(" (@INC").next().unwrap_or(line)));
     let (number, text) = view.first_that_tells(lines)?;
     let detail = detail(view, number).map(|detail| view.normal(detail)).unwrap_or_default();
-    Some(Found::new([text, detail]))
+    Some(Found { goes_on: true, ..Found::at(number, [text, detail]) })
 }
 
 fn is_fatal(line: &str) -> bool {
@@ -139,7 +137,7 @@ fn is_place_of_terraform(line: &str) -> bool {
 /// The first line that tells something of the last messages that begin with the name of one program.
 pub(super) fn program(view: &View<'_>) -> Option<Found> {
     let mut left = MESSAGES_MAX;
-    let lines = view.numbered().rev().map(|(_, line)| Message::of(line, view.programs));
+    let lines = view.numbered().rev().map(|(number, line)| Message::of(number, line, view.programs));
     let lines = lines.take_while(move |message| {
         left -= usize::from(message.is_some());
         left > 0
@@ -149,7 +147,7 @@ pub(super) fn program(view: &View<'_>) -> Option<Found> {
     for message in lines.chain([None]) {
         let goes_on = message.as_ref().is_some_and(|it| run.last().is_none_or(|last| last.name == it.name));
         if !goes_on && let Some(text) = told_of_run(view, &run) {
-            return Some(Found::new([text]));
+            return Some(text);
         }
         if !goes_on {
             run.clear();
@@ -159,16 +157,16 @@ pub(super) fn program(view: &View<'_>) -> Option<Found> {
     None
 }
 
-/// The text of the first of the messages, which begin with the last, that tells something: of one with a bad word, if there is
-/// one.
-fn told_of_run(view: &View<'_>, run: &[Message<'_>]) -> Option<String> {
+/// The first of the messages, which begin with the last, that tells something: one with a bad word, if there is one.
+fn told_of_run(view: &View<'_>, run: &[Message<'_>]) -> Option<Found> {
     let errors = || run.iter().rev().filter(|message| !is_never_the_error(message.text)).take(TRIES_MAX);
     let bad = errors().filter(|message| words::has_bad(message.text)).find_map(|message| message.told(view));
-    bad.or_else(|| errors().find_map(|message| message.told(view)))
+    bad.or_else(|| Some(Found { is_doubtful: true, ..errors().find_map(|message| message.told(view))? }))
 }
 
 /// A line that begins with the name of a program.
 struct Message<'l> {
+    number: usize,
     name: String,
     /// The text behind the name, and behind the line of a script.
     text: &'l str,
@@ -176,7 +174,7 @@ struct Message<'l> {
 
 impl<'l> Message<'l> {
     /// The message on `line`, if it begins with the name of one of `programs` or of a shell.
-    fn of(line: &'l str, programs: &Programs) -> Option<Message<'l>> {
+    fn of(number: usize, line: &'l str, programs: &Programs) -> Option<Message<'l>> {
         // Most lines have a space before the colon.
         let end = line.bytes().take(NAME_BYTES_MAX).position(|byte| byte == b':' || byte == b' ')?;
         if line.as_bytes()[end] == b' ' && !line[end..].starts_with(" (child)") {
@@ -193,13 +191,13 @@ impl<'l> Message<'l> {
         // Only shells say `line 3:` behind the name of a script; some say `3:`.
         let behind_line = behind_line(text, programs.has(&name));
         let is_known = programs.has(&name) || behind_line.is_some();
-        is_known.then(|| Message { name, text: behind_line.unwrap_or(text) })
+        is_known.then(|| Message { number, name, text: behind_line.unwrap_or(text) })
     }
 
     /// Its text with the name, normalised, if it tells something.
-    fn told(&self, view: &View<'_>) -> Option<String> {
+    fn told(&self, view: &View<'_>) -> Option<Found> {
         let text = view.normal(self.text);
-        telling::tells(&text).then(|| format!("{}: {text}", self.name))
+        telling::tells(&text).then(|| Found::at(self.number, [format!("{}: {text}", self.name)]))
     }
 }
 
@@ -215,16 +213,14 @@ fn behind_line(text: &str, is_known: bool) -> Option<&str> {
     behind.strip_prefix(": ").filter(|_| behind.len() < numbered.len()).map(str::trim_start)
 }
 
-/// The last line that has a word of an error and tells something.
+/// All lines that have a word of an error and tell something: none is known to be the cause.
 pub(super) fn generic(view: &View<'_>) -> Option<Found> {
-    let lines = view.numbered().rev().take(GENERIC_LINES);
-    let lines = lines.filter(|(_, line)| words::has_bad(line) && !is_echoed(view, line));
-    let (_, text) = view.first_that_tells(lines)?;
-    Some(Found::new([text]))
+    let parts = account::all(view, None);
+    (!parts.is_empty()).then(|| Found::new(parts))
 }
 
 /// Whether the line is a command, as `make` shows those that it runs, or a part of the one that was given.
-fn is_echoed(view: &View<'_>, line: &str) -> bool {
+pub(super) fn is_echoed(view: &View<'_>, line: &str) -> bool {
     let line = line.trim();
     let first = line.split([' ', '\t']).next().unwrap_or_default();
     view.command.contains(line) || line.len() > first.len() && words::ECHOED.contains(&first)
@@ -236,6 +232,8 @@ pub(super) fn last(view: &View<'_>) -> Option<Found> {
         return None;
     }
     let lines = view.numbered().rev().filter(|(_, line)| !is_echoed(view, line));
-    let (_, line) = lines.take(LAST_LINES_MAX).find(|(_, line)| !is_never_the_error(line))?;
-    Some(Found::new([view.normal(line)]))
+    let mut lines = lines.filter(|(_, line)| !is_never_the_error(line)).map(|(_, line)| view.normal(line));
+    let last = lines.next()?;
+    let before = lines.next();
+    Some(Found::new(before.into_iter().chain([last])))
 }

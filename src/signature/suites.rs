@@ -1,9 +1,13 @@
 //! Error lines of test suites. A test's name tells enough: another test is another failure.
 
+use super::consequence::is_never_the_error;
 use super::view::{Found, View};
+use super::{marks, words};
 
 /// How many lines behind a failed test its message is searched for.
 const MESSAGE_LINES: usize = 40;
+/// How many lines behind a failed test the line is that says what went wrong.
+const NEAR_LINES: usize = 8;
 
 /// The first test that pytest says has failed, or else the first line that it marks as the error.
 pub(super) fn pytest(view: &View<'_>) -> Option<Found> {
@@ -48,21 +52,29 @@ fn without_parameters(view: &View<'_>, test: &str) -> String {
 
 /// The first test that another suite says has failed, with its message where it follows.
 pub(super) fn test(view: &View<'_>) -> Option<Found> {
-    let (number, name) = view.numbered().find_map(|(number, line)| Some((number, failed_test(line)?)))?;
+    let certain = || {
+        let (number, name) = view.numbered().find_map(|(number, line)| Some((number, failed_test(line)?)))?;
+        let suite = view.lines[number].starts_with("  ").then(|| marks::suite(view, number)).flatten();
+        let suite = suite.filter(|_| view.lines[number].trim_start().starts_with("not ok "));
+        Some((number, suite.into_iter().chain([name.to_owned()]).collect::<Vec<_>>()))
+    };
+    let (number, names) = certain().or_else(|| marks::failed(view))?;
     let line = view.lines[number].trim_start();
     let message = match line {
         _ if line.starts_with("--- FAIL") => view.next(number + 1, 1).find(|next| next.starts_with("    ")),
         _ if line.ends_with(')') && (line.starts_with("FAIL: ") || line.starts_with("ERROR: ")) => {
             unittest(view, number)
         }
-        _ => None,
+        _ => message(view, number),
     };
     let message = message.map(|message| view.normal(message)).unwrap_or_default();
-    Some(Found { names_test: true, ..Found::new([view.normal(name), message]) })
+    let mut parts: Vec<String> = names.iter().map(|name| view.normal(name)).collect();
+    parts.push(message);
+    Some(Found { names_test: true, ..Found::new(parts) })
 }
 
-/// The name of the test that the line says has failed.
-fn failed_test(line: &str) -> Option<&str> {
+/// The name of the test that the line says has failed, in a form that only suites have.
+pub(super) fn failed_test(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let name = match line.split(' ').next()? {
         "not" => {
@@ -72,24 +84,62 @@ fn failed_test(line: &str) -> Option<&str> {
             rest.split(" # ").next().filter(|_| !rest.contains("# TODO") && !rest.contains("# SKIP"))?
         }
         "---" => line.strip_prefix("--- FAIL: ")?.split(" (").next()?,
+        "----" => line.strip_prefix("---- ")?.strip_suffix(" ----")?.strip_suffix(" stdout")?,
         "FAIL:" => &line["FAIL: ".len().min(line.len())..],
+        "FAIL" => of_file(line.strip_prefix("FAIL ")?.trim_start())?,
         // Only unittest puts the class behind it.
         "ERROR:" => line.strip_prefix("ERROR: ").filter(|rest| {
             let class = rest.strip_suffix(')').and_then(|rest| rest.split_once(" ("));
             class.is_some_and(|(name, class)| !name.contains(' ') && class.contains('.') && !class.contains(' '))
         })?,
         "test" => line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?,
+        "Test" => line.strip_prefix("Test Case '")?.split_once("' failed (")?.0,
+        // Some suites put a time behind it: `Failed a.b [5 ms]`.
+        "Failed" => line.strip_prefix("Failed ")?.strip_suffix("s]")?.rsplit_once(" [")?.0,
+        "[" => line.strip_prefix("[  FAILED  ] ").filter(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))?,
+        "#" => line.strip_prefix("#   Failed test '")?.rsplit_once('\'')?.0,
         "●" => line.strip_prefix("● ").filter(|rest| rest.contains(" › "))?,
-        "✕" | "✗" | "×" => without_time(line.split_once(' ')?.1),
-        _ => return None,
+        _ => of_table(line)?,
     };
-    let name = name.trim();
+    let name = without_time(name).trim();
     (!name.is_empty()).then_some(name)
 }
 
+/// The test behind `FAIL `: `a.test.ts > name`, `[ 0.01s] name`.
+fn of_file(rest: &str) -> Option<&str> {
+    let behind_time = rest.strip_prefix('[').and_then(|rest| rest.split_once("s] ")).map(|(_, name)| name);
+    behind_time.or_else(|| rest.contains(" > ").then_some(rest))
+}
+
+/// The test of a line that ends in how it went: `a.b -- Time elapsed: 1 s <<< FAILURE!`, `#2: name ....***Failed  1 sec`.
+fn of_table(line: &str) -> Option<&str> {
+    // Most lines have none of these.
+    memchr::memchr3(b'<', b'*', b'F', line.as_bytes())?;
+    if let Some((before, _)) = line.split_once("<<< FAILURE!").or_else(|| line.split_once("<<< ERROR!")) {
+        let name = before.trim_start_matches("[ERROR]").split_whitespace().next()?;
+        return (!before.contains("Tests run:")).then_some(name);
+    }
+    if let Some((before, _)) = line.split_once("***").filter(|(before, _)| before.contains(" Test ")) {
+        return Some(before.split_once(": ")?.1.trim_end_matches('.'));
+    }
+    if let Some((before, _)) = line.split_once(" | FAIL |") {
+        return Some(before);
+    }
+    line.strip_suffix(" FAILED").filter(|name| name.contains(" > ") && !name.starts_with('>'))
+}
+
 /// `name` without the time that stands behind it in brackets.
-fn without_time(name: &str) -> &str {
+pub(super) fn without_time(name: &str) -> &str {
     name.rsplit_once(" (").filter(|(_, time)| time.ends_with("s)")).map_or(name, |(name, _)| name)
+}
+
+/// The first line behind the failed test at `number` that says what went wrong.
+fn message<'v>(view: &View<'v>, number: usize) -> Option<&'v str> {
+    let following = view.next(number + 1, NEAR_LINES).take_while(|line| failed_test(line).is_none());
+    following
+        // YAML leads to the message so.
+        .filter(|line| !is_never_the_error(line) && !line.ends_with("|-"))
+        .find(|line| words::has_bad(line) || words::has_name_of_error(line))
 }
 
 /// The exception of the test of unittest at the line `number`.

@@ -28,12 +28,29 @@ pub(super) struct Found {
     pub(super) parts: Vec<String>,
     /// Whether a test's name is in it, which tells enough.
     pub(super) names_test: bool,
+    /// The number of the error line, if what stands around it is to name what failed where it does not.
+    pub(super) number: Option<usize>,
+    /// Whether it takes along what stands around it, whatever it names.
+    pub(super) is_doubtful: bool,
+    /// Whether the lines right behind it that say that something is wrong belong to it, whatever it names.
+    pub(super) goes_on: bool,
 }
 
 impl Found {
     /// The error line and what belongs to it, but for what is empty.
     pub(super) fn new(parts: impl IntoIterator<Item = String>) -> Found {
-        Found { parts: parts.into_iter().filter(|part| !part.is_empty()).collect(), names_test: false }
+        Found {
+            parts: parts.into_iter().filter(|part| !part.is_empty()).collect(),
+            names_test: false,
+            number: None,
+            is_doubtful: false,
+            goes_on: false,
+        }
+    }
+
+    /// The same, where what stands around the line `number` is to name what failed if this does not.
+    pub(super) fn at(number: usize, parts: impl IntoIterator<Item = String>) -> Found {
+        Found { number: Some(number), ..Found::new(parts) }
     }
 }
 

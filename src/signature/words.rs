@@ -36,6 +36,7 @@ pub(super) const BAD: &[&str] = &[
     "abort",
     "aborted",
     "already exists",
+    "are not",
     "can't",
     "cannot",
     "conflict",
@@ -64,6 +65,8 @@ pub(super) const BAD: &[&str] = &[
     "impossible",
     "incompatible",
     "invalid",
+    "is not",
+    "isn't",
     "mismatch",
     "missing",
     "must",
@@ -92,6 +95,8 @@ pub(super) const BAD: &[&str] = &[
     "unresolved",
     "unsupported",
     "violation",
+    "was not",
+    "were not",
     "won't",
     "wrong",
     // German, French
@@ -242,6 +247,11 @@ pub(super) const ECHOED: &[&str] = &[
 pub(super) fn begins_with(line: &str, begins: &[&str]) -> bool {
     let Some(first) = line.as_bytes().first() else { return false };
     begins.iter().any(|begin| begin.as_bytes()[0] == *first && line.starts_with(begin))
+}
+
+/// Whether a word of `text` is the name of an error or of an exception: `AssertionError: 1 !== 2`.
+pub(super) fn has_name_of_error(text: &str) -> bool {
+    text.split([' ', ':', '(']).any(|word| word.ends_with("Error") || word.ends_with("Exception"))
 }
 
 /// Whether `text` has a word of an error, as a word of its own: `error_list`, `error.log`, `-Werror` and `/error` are none.

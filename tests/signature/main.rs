@@ -5,6 +5,7 @@
 
 mod differ;
 mod disturb;
+mod tools;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
