@@ -21,7 +21,7 @@ const PRECEDING_MAX: usize = 3;
 /// How many lines from the end are looked at for those that tell.
 const ACCOUNT_LINES: usize = 500;
 /// How many lines that tell are taken, with what belongs to them.
-const ACCOUNT_MAX: usize = 12;
+const ACCOUNT_MAX: usize = 8;
 /// How many lines before a stop are taken.
 const BEFORE_STOP: usize = 2;
 /// How a line begins that is marked as bad.
@@ -29,7 +29,7 @@ const MARKS: [&str; 8] = ["✖ ", "✘ ", "✗ ", "✕ ", "× ", "❌", "[!] ", 
 
 /// `found`, with what stands around its line `number` until something is named.
 pub(super) fn completed(view: &View<'_>, mut found: Found, number: usize) -> Found {
-    let is_named = |found: &Found| found.parts.iter().any(|part| names(part));
+    let is_named = |found: &Found| are_named(&found.parts);
     if !found.is_doubtful && is_named(&found) {
         if found.goes_on {
             let end = view.lines.len().min(number + 1 + FOLLOWING_MAX);
@@ -123,7 +123,7 @@ pub(super) fn all(view: &View<'_>, but: Option<usize>) -> Vec<String> {
             break;
         }
     }
-    if !parts.iter().any(|part| names(part)) {
+    if !are_named(&parts) {
         if !parts.is_empty() && parts.len() < FOLLOWING_MAX {
             // Some take warnings for errors.
             let warnings = window(view).filter(|(_, line)| consequence::is_warning(line)).take(FOLLOWING_MAX);
@@ -155,6 +155,11 @@ fn is_bad(line: &str) -> bool {
         || words::has_name_of_error(line)
         || words::begins_with(text, &MARKS)
         || languages::behind_place(text).is_some_and(|(file, _)| path::is_source_file(file))
+}
+
+/// Whether one of `parts` names what failed. A frame of a stack says where it was noticed.
+fn are_named(parts: &[String]) -> bool {
+    parts.iter().any(|part| !part.starts_with("at ") && names(part))
 }
 
 /// Appends `part`, if it is no part yet.

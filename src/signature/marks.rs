@@ -4,8 +4,8 @@
 use super::closing::is_only_counts;
 use super::consequence::is_never_the_error;
 use super::suites::without_time;
-use super::telling;
 use super::view::View;
+use super::{telling, words};
 
 /// How many lines before a test its suite is searched for.
 const SUITE_LINES: usize = 200;
@@ -46,7 +46,8 @@ fn marked(line: &str) -> Option<&str> {
     let name = without_time(name).trim();
     let name = name.rsplit_once(' ').filter(|(_, time)| is_time(time)).map_or(name, |(name, _)| name.trim_end());
     let is_mark = matches!(mark, "✕" | "✗" | "×" | "✖" | "✘" | "●");
-    (is_mark && !name.is_empty() && !is_only_counts(name) && name != "failing tests:").then_some(name)
+    let is_error = !name.contains(' ') && words::has_name_of_error(name);
+    (is_mark && !is_error && !name.is_empty() && !is_only_counts(name) && name != "failing tests:").then_some(name)
 }
 
 fn is_time(word: &str) -> bool {

@@ -70,6 +70,7 @@ pub(super) fn test(view: &View<'_>) -> Option<Found> {
     let message = message.map(|message| view.normal(message)).unwrap_or_default();
     let mut parts: Vec<String> = names.iter().map(|name| view.normal(name)).collect();
     parts.push(message);
+    parts.dedup();
     Some(Found { names_test: true, ..Found::new(parts) })
 }
 

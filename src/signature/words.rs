@@ -49,6 +49,7 @@ pub(super) const BAD: &[&str] = &[
     "does not",
     "doesn't",
     "duplicate",
+    "err!",
     "error",
     "errors",
     "exceeded",

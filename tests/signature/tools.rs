@@ -85,4 +85,5 @@ fn failures_of_many_tools_are_told_apart() {
 fn so_they_are_for_tools_that_no_rule_was_made_for() {
     told_apart("tools-held.txt", 45, 6);
     told_apart("tools-held2.txt", 45, 3);
+    told_apart("tools-held3.txt", 22, 3);
 }
