@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use crate::model::text::{counted, number};
 use crate::model::{Kind, Record, RecordId, fields_of};
-use crate::search::{self, Doc, LeftOut, Query, Sieve, State, Words, Writer};
+use crate::search::{self, Age, Doc, LeftOut, Query, Sieve, State, Words, Writer};
 use crate::target::index::{Index, RowText, Text};
 
 use super::files::{FILES_FOR, PENDING_FOR};
@@ -139,7 +139,7 @@ impl Beside {
         let deadline = Instant::now() + PENDING_FOR;
         let mut sieve = Sieve::of(ask.query);
         let (all, mut looked_at) = (view.pending.ids().count(), 0);
-        for id in view.pending.ids().rev() {
+        for id in view.pending.newest_first() {
             if looked_at >= ROWS_QUICK && (self.pending >= SIFTED_MAX || Instant::now() >= deadline) {
                 let (newest, all) = (number(looked_at as u64), number(all as u64));
                 notes.push(format!("of {all} records in the journal, the newest {newest} were looked at"));
@@ -182,7 +182,10 @@ impl Beside {
         search::create(&memory)?;
         let transaction = memory.transaction()?;
         let mut writer = Writer::open(&transaction)?;
-        for recorded in self.records.values() {
+        // As search.db has them: of records that are worth the same, the newest are taken, which were put in last.
+        let mut records: Vec<_> = self.records.values().collect();
+        records.sort_unstable_by_key(|recorded| recorded.age());
+        for recorded in records {
             writer.put(&doc_of(recorded))?;
         }
         writer.finish()?;
@@ -201,6 +204,7 @@ struct Sifted {
 /// What a row may have of the query.
 struct MayHave {
     id: RecordId,
+    age: Age,
     headline: Words,
     body: Words,
 }
@@ -221,13 +225,14 @@ impl Sifted {
             }
             self.rows += 1;
             let found = may_have(&row, &mut sieve, ask.query);
-            match found
-                .filter(|_| !is_filtered || is_accepted(&row, ask))
-                .map(|(headline, body)| (headline, body, row.id()))
-            {
-                Some((headline, body, Ok(id))) => self.found.push(MayHave { id, headline, body }),
-                Some((_, _, Err(error))) => failed = Some(error),
-                None => {}
+            if let Some((headline, body)) = found.filter(|_| !is_filtered || is_accepted(&row, ask)) {
+                match row.id() {
+                    Ok(id) => {
+                        let age = Age::new(row.created_at(), id);
+                        self.found.push(MayHave { id, age, headline, body });
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
             if failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
@@ -251,17 +256,9 @@ impl Sifted {
             let value = |it: &MayHave| -> f64 {
                 worth.iter().enumerate().map(|(at, worth)| worth(has(it.headline, at), has(it.body, at))).sum()
             };
-            let mut valued: Vec<(f64, usize)> = self.found.iter().map(value).zip(0..).collect();
-            // Of equals, the newest, which was found first.
-            valued.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-            valued.truncate(most);
-            valued.sort_unstable_by_key(|it| it.1);
-            let mut kept = valued.into_iter().map(|it| it.1).peekable();
-            let mut at = 0;
-            self.found.retain(|_| {
-                at += 1;
-                kept.next_if_eq(&(at - 1)).is_some()
-            });
+            let mut valued: Vec<(f64, MayHave)> = self.found.into_iter().map(|it| (value(&it), it)).collect();
+            valued.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(other.1.age.cmp(&one.1.age)));
+            self.found = valued.into_iter().take(most).map(|(_, it)| it).collect();
         }
         let read = self.found.len();
         for it in &self.found {

@@ -301,7 +301,7 @@ fn list_files(view: &View<'_>, wanted: Selection<'_>) -> Listing {
         notes.push(format!("only the newest {} were looked at", counted(seen, "file", "files")));
     }
     let deadline = Instant::now() + PENDING_FOR;
-    for (looked_at, id) in (0..).zip(view.pending.ids().rev()) {
+    for (looked_at, id) in (0..).zip(view.pending.newest_first()) {
         if looked_at >= ROWS_QUICK && Instant::now() >= deadline {
             let (newest, all) = (number(looked_at as u64), number(view.pending.ids().count() as u64));
             notes.push(format!("of {all} records in the journal, the newest {newest} were looked at"));

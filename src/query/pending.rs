@@ -4,6 +4,7 @@
 //! stores have. So readers see what the stores will have, merges included, and an operation that the stores have changes
 //! nothing. What else the worker asks the history for, [`Former`] reads.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::journal::{self, Found, Journal, Reader, Records};
@@ -11,6 +12,7 @@ use crate::model::position::Position;
 use crate::model::text::{chain, counted};
 use crate::model::{Amendment, Change, Intent, Kind, Op, Record, RecordId, RecordPath, Request, Revision};
 use crate::page::{self, Current, Presence, Resolution, StateFile};
+use crate::search::Age;
 
 use super::recorded::Recorded;
 
@@ -143,6 +145,14 @@ impl Pending {
     /// The records of which something is pending.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = RecordId> {
         self.by_record.keys().copied()
+    }
+
+    /// The same, the newest first. Records of which the journal has operations alone come last: they are older than it.
+    pub(super) fn newest_first(&self) -> Vec<RecordId> {
+        let age = |id: RecordId| self.created_at(id).map(|created_at| Age::new(created_at, id));
+        let mut ids: Vec<RecordId> = self.ids().collect();
+        ids.sort_by_cached_key(|id| Reverse(age(*id)));
+        ids
     }
 
     /// Whether something is pending of `id`.

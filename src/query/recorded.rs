@@ -12,7 +12,7 @@ use crate::model::{
     Request, Revision, Severity, Shape, fields_of,
 };
 use crate::page::{self, Parsed};
-use crate::search::State;
+use crate::search::{Age, State};
 use crate::target::index::Stored;
 
 use super::states::result_of;
@@ -95,6 +95,11 @@ impl Recorded {
     pub fn page(&self) -> Vec<u8> {
         let Recorded { id, created_at, amended, request, .. } = self;
         page::page(*id, *created_at, request, amended.as_ref()).into_bytes()
+    }
+
+    /// How new it is.
+    pub(super) fn age(&self) -> Age {
+        Age::new(self.created_at, self.id)
     }
 
     /// The revision of its content.

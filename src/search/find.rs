@@ -22,6 +22,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::age::Age;
 use super::filter::Filter;
 use super::listing::Located;
 use super::query::{Phrase, Query, Word};
@@ -372,7 +373,7 @@ impl Search<'_, '_> {
         ranked: &mut Ranked,
     ) -> rusqlite::Result<()> {
         let mut found = std::mem::take(&mut self.found);
-        // Of equals, those that were added last.
+        // Of equals, those that were added last; across sources, see below.
         let by_value = |a: &(Place, f64), b: &(Place, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if found.len() > LOOKED_AT_MAX {
             self.looked.is_bounded = true;
@@ -383,7 +384,9 @@ impl Search<'_, '_> {
         let mut left = most;
         let mut rest = found.as_mut_slice();
         while left > 0 && !rest.is_empty() {
-            let (next, others) = rest.split_at_mut(left.min(rest.len()));
+            let cut = left.min(rest.len());
+            self.newest_of_equals(rest, cut)?;
+            let (next, others) = rest.split_at_mut(cut);
             // In the order of the tables: neighbours lie on one page, which is read once.
             next.sort_unstable_by_key(|it| it.0);
             for (place, _) in next {
@@ -392,6 +395,26 @@ impl Search<'_, '_> {
             rest = others;
         }
         self.looked.is_bounded |= !rest.is_empty();
+        Ok(())
+    }
+
+    /// Puts those of `found` that are worth as much as the last one before `cut` in the order of their age, if some of them are
+    /// behind it: the newest are to be before it. `found` is sorted by worth.
+    fn newest_of_equals(&mut self, found: &mut [(Place, f64)], cut: usize) -> rusqlite::Result<()> {
+        let is_between_equals = cut > 0 && found.get(cut).is_some_and(|next| next.1 == found[cut - 1].1);
+        // The numbers of one source are in that order.
+        if !is_between_equals || self.sources.len() < 2 {
+            return Ok(());
+        }
+        let worth = found[cut].1;
+        let (first, end) = (found.partition_point(|it| it.1 > worth), found.partition_point(|it| it.1 >= worth));
+        let mut aged = Vec::with_capacity(end - first);
+        for equal in &found[first..end] {
+            let (number, doc) = equal.0;
+            aged.push((self.sources[number].age(doc)?, *equal));
+        }
+        aged.sort_unstable_by_key(|it| std::cmp::Reverse(it.0));
+        found[first..end].iter_mut().zip(aged).for_each(|(at, (_, equal))| *at = equal);
         Ok(())
     }
 
@@ -423,7 +446,7 @@ impl Search<'_, '_> {
         self.looked.candidates += 1;
         let Some(mut score) = score else { return Ok(false) };
         score.add_context(source.is_of_project(project), created_at, options.now);
-        ranked.hits.insert(id, Candidate { id, place, words, created_at, score });
+        ranked.hits.insert(id, Candidate { id, place, words, age: Age::new(created_at, id), score });
         Ok(true)
     }
 
@@ -443,7 +466,7 @@ struct Candidate {
     id: RecordId,
     place: Place,
     words: f64,
-    created_at: Timestamp,
+    age: Age,
     score: Score,
 }
 
@@ -464,7 +487,7 @@ impl Ranked {
         let tier = |it: &Candidate| Reverse((it.score.phrases, identifiers(it)));
         hits.sort_by(|a, b| {
             let by_score = b.score.sum().total_cmp(&a.score.sum());
-            let by_age = || b.created_at.cmp(&a.created_at).then(b.id.cmp(&a.id));
+            let by_age = || b.age.cmp(&a.age);
             tier(a).cmp(&tier(b)).then(by_score).then_with(by_age)
         });
         hits

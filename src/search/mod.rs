@@ -15,6 +15,7 @@
 //! 4. The database is a cache: it holds nothing that is not in the records and the history. Another [`SCHEMA`] is thrown away and rebuilt.
 //! 5. A record's text is not in it, but for its words. It is contentless: results are shown from the record itself.
 
+mod age;
 mod commits;
 mod dictionary;
 mod expand;
@@ -32,6 +33,7 @@ mod source;
 mod stem;
 mod write;
 
+pub use age::Age;
 pub use commits::{
     CommitNote, NotedCommit, ObjectId, commit_at, first_commit, first_place_since, last_commit, note_commits,
     note_earlier_commits,

@@ -1,9 +1,11 @@
 //! One database that is searched: its statements, prepared once for each search.
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use uuid::Uuid;
 
+use super::age::Age;
 use super::dictionary::Dictionary;
 use super::filter::{Filter, Name};
 use super::listing::Located;
@@ -25,6 +27,7 @@ pub(super) struct Source<'c> {
     row: Statement<'c>,
     sequence: Statement<'c>,
     has: Statement<'c>,
+    age: Statement<'c>,
     dictionary: Dictionary,
     /// Each has to take a row.
     with: Vec<Narrow>,
@@ -64,6 +67,7 @@ impl<'c> Source<'c> {
             row: c.prepare(ROW)?,
             sequence: c.prepare("SELECT words FROM sequences WHERE doc = ?1")?,
             has: c.prepare("SELECT 1 FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1")?,
+            age: c.prepare("SELECT created, id FROM docs WHERE doc = ?1")?,
             dictionary: Dictionary::read(c)?,
             filter: expression(c, &with)?,
             with,
@@ -119,6 +123,12 @@ impl<'c> Source<'c> {
     fn newest(&mut self, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let mut statement = self.connection.prepare("SELECT doc FROM docs ORDER BY created DESC LIMIT ?1")?;
         statement.query_map([limit_of(limit)], |row| row.get(0))?.collect()
+    }
+
+    /// How new a record is; `None` if there is no such record.
+    pub fn age(&mut self, doc: i64) -> rusqlite::Result<Option<Age>> {
+        let age = |row: &rusqlite::Row<'_>| Ok(Age::new(time_of(row.get(0)?), id_of(row.get_ref(1)?)));
+        self.age.query_row([doc], age).optional()
     }
 
     /// What `read` makes of a record's row and its words in order; `None` if there is no such record, or the filters do not
@@ -192,10 +202,9 @@ pub(super) struct Row {
 
 impl Row {
     fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-        let id = Uuid::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
         let tags = row.get_ref(11)?.as_str_or_null().unwrap_or_default();
         Ok(Row {
-            id: RecordId(id.unwrap_or_default()),
+            id: id_of(row.get_ref(0)?),
             created: row.get(1)?,
             words: row.get(2)?,
             kind: row.get(3)?,
@@ -211,6 +220,14 @@ impl Row {
     }
 
     pub fn created_at(&self) -> Timestamp {
-        Timestamp::from_millisecond(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
+        time_of(self.created)
     }
+}
+
+fn time_of(created: i64) -> Timestamp {
+    Timestamp::from_millisecond(created).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn id_of(value: ValueRef<'_>) -> RecordId {
+    RecordId(Uuid::from_slice(value.as_blob().unwrap_or_default()).unwrap_or_default())
 }

@@ -31,6 +31,7 @@ mod erase_beside;
 mod erase_everywhere;
 mod erase_guest;
 mod faults;
+mod finding;
 mod fleet;
 mod followed;
 mod formats;

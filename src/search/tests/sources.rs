@@ -114,6 +114,22 @@ fn a_frequent_word_is_not_stemmed_twice() {
     assert_eq!(numbers(&hits(&[&many], "databases -from", &[])), [(7, 0)]);
 }
 
+#[test]
+fn of_equals_in_several_sources_the_newest_are_found() {
+    let at = |number: u128, hour: i64| Sample {
+        created_at: noon() + jiff::SignedDuration::from_hours(hour),
+        ..failure(number, "widget broke", "")
+    };
+    // What is read beside search.db may be old: an amendment.
+    let first = source(&(1..=600).map(|number| at(number, 1)).collect::<Vec<_>>());
+    let beside = source(&(601..=1_200).map(|number| at(number, i64::from(number == 900) * 2)).collect::<Vec<_>>());
+    let query = Query::parse("widget", &now()).expect("a query");
+    let options = Options { limit: 1_000, project: None, now: noon(), gone: None };
+    let hits = find(&[&first, &beside], &query, &Filter::default(), &options).expect("an answer").hits;
+    let found: Vec<u128> = hits.iter().map(|hit| hit.id.0.as_u128()).collect();
+    assert_eq!(found, [900].into_iter().chain((202..=600).rev()).collect::<Vec<_>>());
+}
+
 /// What is left out of the sources counts in how rare words are.
 #[test]
 fn left_out_records_count_in_how_rare_words_are() {

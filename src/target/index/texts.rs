@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
@@ -40,6 +41,11 @@ impl RowText<'_> {
     /// SQLite's, also if there is no id.
     pub fn id(&self) -> Result<RecordId, rusqlite::Error> {
         parsed(self.row, 0)
+    }
+
+    /// When it was recorded; the beginning of 1970 if that makes no sense.
+    pub fn created_at(&self) -> Timestamp {
+        parsed(self.row, 2).unwrap_or_default()
     }
 
     /// What filters look at.

@@ -1,0 +1,41 @@
+//! What is found, where many records have the words: the newest of equals, whatever store has them.
+
+use serde_json::Value;
+
+use crate::support::TestHome;
+
+/// Records `lines` at once.
+fn batch(home: &TestHome, lines: impl Iterator<Item = String>) {
+    let _ = home.cmd(["record", "batch", "--quiet"]).stdin(lines.collect::<String>()).ok();
+}
+
+/// The titles that a search finds, the best first.
+fn found(home: &TestHome, args: &[&str]) -> Vec<String> {
+    let outcome = home.cmd([&["search", "--limit", "0", "--jsonl"], args].concat()).run();
+    let hits = outcome.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("it is JSON"));
+    hits.map(|hit| hit["title"].as_str().expect("it has one").to_owned()).collect()
+}
+
+/// Each of `titles` ends in a number, and none is less than `least`: of one millisecond there are many.
+fn assert_newest(titles: &[String], least: u32) {
+    let number = |title: &String| title.rsplit(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0_u32);
+    let first = titles.iter().map(number).min();
+    assert!(first.is_some_and(|first| first >= least), "{first:?} is found");
+}
+
+#[test]
+fn of_many_equals_the_newest_are_found_at_once() {
+    let home = TestHome::new();
+    let line = |n: u32| {
+        format!("{{\"kind\":\"failure\",\"title\":\"widget broke {n}\",\"domain\":\"ci\",\"key\":\"k{n}\"}}\n")
+    };
+    batch(&home, (0..1_300).map(line));
+    let _ = home.record("failure", "widget broke 9999");
+    // Without search.db, and with rows or without.
+    for _ in 0..3 {
+        let found = found(&home, &["widget"]);
+        assert!(found.contains(&"widget broke 9999".to_owned()));
+        assert_eq!(found.len(), 400);
+        assert_newest(&found, 800);
+    }
+}
