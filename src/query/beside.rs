@@ -16,6 +16,7 @@ use crate::model::text::{counted, number};
 use crate::model::{Kind, Record, RecordId, fields_of};
 use crate::search::{self, Age, Doc, LeftOut, Query, Sieve, State, Words, Writer};
 use crate::target::index::{Index, RowText, Text};
+use crate::target::search::Cursor;
 
 use super::files::{FILES_FOR, PENDING_FOR};
 use super::list::accepts;
@@ -60,12 +61,12 @@ impl Beside {
     }
 
     /// Adds those of the newest records that may be what is asked for, as far as they can be looked at in time; with `after`,
-    /// of those with greater ids. Returns whether all were looked at.
+    /// of those behind it. Returns whether all were looked at.
     pub fn put_newest(
         &mut self,
         view: &View<'_>,
         ask: &Ask<'_>,
-        after: Option<&str>,
+        after: Option<&Cursor>,
         notes: &mut Vec<String>,
     ) -> Result<bool, Error> {
         let Some(index) = &view.index else { return Ok(self.put_files(view, ask, notes)) };
@@ -210,13 +211,13 @@ struct MayHave {
 }
 
 impl Sifted {
-    /// Looks at the rows with ids after `after`, about the newest first, for as long as it may. Returns whether it saw all.
-    fn sift(&mut self, index: &Index, ask: &Ask<'_>, after: Option<&str>) -> Result<bool, Error> {
+    /// Looks at the rows behind `after`, about the newest first, for as long as it may. Returns whether it saw all.
+    fn sift(&mut self, index: &Index, ask: &Ask<'_>, after: Option<&Cursor>) -> Result<bool, Error> {
         let deadline = Instant::now() + ROWS_FOR;
         let mut sieve = Sieve::of(ask.query);
         let is_filtered = !ask.filter.is_empty() || ask.query.filters().next().is_some();
         let mut failed = None;
-        let is_whole = index.for_each_text(after, |row| {
+        let is_whole = index.for_each_text(after.map(|it| (it.created_at.as_str(), it.id.as_str())), |row| {
             if self.rows >= ROWS_QUICK && self.rows.is_multiple_of(ROWS_A_LOOK) && Instant::now() >= deadline {
                 return ControlFlow::Break(());
             }

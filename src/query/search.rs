@@ -124,7 +124,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
             }
             let is_all = behind.len() <= ROWS_MAX;
             beside.put_rows(view, behind)?;
-            // While it is being built, records with ids after the cursor are not in it.
+            // While it is being built, records behind the cursor are not in it.
             let is_whole = match database.cursor() {
                 None => is_all,
                 Some(cursor) => beside.put_newest(view, ask, Some(cursor), &mut notes)? && is_all,

@@ -204,7 +204,7 @@ impl Search<'_, '_> {
         }
         if self.query.is_empty() {
             for number in 0..self.sources.len() {
-                let newest = self.sources[number].matching(None, FEW)?;
+                let newest = self.sources[number].newest_matching(None, FEW)?;
                 self.found.extend(newest.into_iter().map(|doc| ((number, doc), 0.0)));
             }
         }
@@ -327,7 +327,7 @@ impl Search<'_, '_> {
     fn find_phrase(&mut self, phrase: &Phrase) -> rusqlite::Result<()> {
         let words: Vec<_> = phrase.tokens.iter().map(|it| quoted(it)).collect();
         for (number, source) in self.sources.iter_mut().enumerate() {
-            let docs = source.matching(Some(&words.join(" AND ")), PHRASE_MAX)?;
+            let docs = source.newest_matching(Some(&words.join(" AND ")), PHRASE_MAX)?;
             self.looked.is_bounded |= docs.len() == PHRASE_MAX;
             let mut left = CANDIDATES_MAX;
             for doc in docs {
@@ -342,7 +342,7 @@ impl Search<'_, '_> {
 
     fn find_matching(&mut self, words: &str, value: f64) -> rusqlite::Result<()> {
         for (number, source) in self.sources.iter_mut().enumerate() {
-            let docs = source.matching(Some(words), CANDIDATES_MAX)?;
+            let docs = source.newest_matching(Some(words), CANDIDATES_MAX)?;
             self.found.extend(docs.into_iter().map(|doc| ((number, doc), value)));
         }
         Ok(())
@@ -373,7 +373,7 @@ impl Search<'_, '_> {
         ranked: &mut Ranked,
     ) -> rusqlite::Result<()> {
         let mut found = std::mem::take(&mut self.found);
-        // Of equals, those that were added last; across sources, see below.
+        // Of equals, those with the greater numbers, which mostly are newer.
         let by_value = |a: &(Place, f64), b: &(Place, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if found.len() > LOOKED_AT_MAX {
             self.looked.is_bounded = true;
@@ -402,8 +402,8 @@ impl Search<'_, '_> {
     /// behind it: the newest are to be before it. `found` is sorted by worth.
     fn newest_of_equals(&mut self, found: &mut [(Place, f64)], cut: usize) -> rusqlite::Result<()> {
         let is_between_equals = cut > 0 && found.get(cut).is_some_and(|next| next.1 == found[cut - 1].1);
-        // The numbers of one source are in that order.
-        if !is_between_equals || self.sources.len() < 2 {
+        let is_by_age = self.sources.len() < 2 && self.sources.iter().all(Source::is_by_age);
+        if !is_between_equals || is_by_age {
             return Ok(());
         }
         let worth = found[cut].1;

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `meta` | a small value by name: `schema`, `docs` and `words` (totals), and what the owner of the file keeps |
 //! | `names` | a domain, project, session, agent or tag, and how many records have it |
-//! | `docs` | a record, with what filters look at; names by their numbers, tags with a space before and behind each |
+//! | `docs` | a record, with what filters look at; names by their numbers, tags with a space before and behind each. A greater number is a newer record, but for [`LATE`] ones |
 //! | `text` | the full-text index: which records have a word of their text, or a fact ([`fact`]). It knows no places |
 //! | `sequences` | the words of a record in order ([`super::sequence`]) |
 //! | `dictionary` | numbers for frequent words ([`super::dictionary`]) |
@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params, types::FromSql, types::ToS
 use crate::model::{Kind, Origin};
 
 /// The version of the tables. A database of another one is thrown away and rebuilt.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// What the database's owner runs on an empty file, before [`create`]. A leaf of the full-text index fills a page of this size, and
 /// a small home's tables, which have at least a page each, stay small.
@@ -29,6 +29,10 @@ pub const PRAGMAS: &str = "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREME
 
 /// One record in so many is counted for the frequencies of words.
 pub(super) const SAMPLE: i64 = 16;
+
+/// The name in `meta` of how many records came late: they have a greater number than a newer record. They may be fewer, since
+/// records are taken out.
+pub(super) const LATE: &str = "late";
 
 /// The segments of one size that the full-text index begins to merge: its default.
 const MERGED_TOGETHER: i64 = 4;
@@ -113,7 +117,7 @@ pub fn meta<T: FromSql>(connection: &Connection, name: &str) -> rusqlite::Result
     connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
 }
 
-/// Keeps `value` under `name`. `schema`, `docs` and `words` are taken.
+/// Keeps `value` under `name`. `schema`, `docs`, `words` and `late` are taken.
 ///
 /// # Errors
 /// SQLite's.

@@ -1,7 +1,8 @@
 //! One database that is searched: its statements, prepared once for each search.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::filter::{Filter, Name};
 use super::listing::Located;
 use super::narrow::{Narrow, names};
 use super::query::{Query, Word};
-use super::schema::{SAMPLE, fact, meta};
+use super::schema::{LATE, SAMPLE, fact, meta};
 use super::score::{TITLE, Totals};
 use super::sequence::Sequence;
 use super::write::numbers;
@@ -37,7 +38,13 @@ pub(super) struct Source<'c> {
     filter: Option<String>,
     /// The numbers of the project whose records come earlier.
     projects: Vec<i64>,
+    /// How many records have a greater number than a newer one, at most [`LATE_MAX`].
+    late: usize,
 }
+
+/// So many records may come late, as those of other homes do, and the newest are found all the same. Of more, some that
+/// came late are taken for new: until the database is built again, which puts them in by age.
+const LATE_MAX: usize = 2_000;
 
 const ROW: &str = "
 SELECT id, created, docs.words, kind, severity, origin, golden, domain, project, session, agent, tags, sequences.words
@@ -73,6 +80,7 @@ impl<'c> Source<'c> {
             with,
             without,
             projects: projects.unwrap_or_default(),
+            late: usize::try_from(meta::<Option<i64>>(c, LATE)?.flatten().unwrap_or(0)).unwrap_or(0).min(LATE_MAX),
         })
     }
 
@@ -107,7 +115,7 @@ impl<'c> Source<'c> {
         Ok(docs.into_iter().zip(weights).collect())
     }
 
-    /// The newest records that have `words` (in the full-text index's own syntax; `None`: any) and that the filters take, as
+    /// The records with the greatest numbers that have `words` (in the full-text index's own syntax; `None`: any) and that the filters take, as
     /// far as the index knows them.
     pub fn matching(&mut self, words: Option<&str>, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let expression = match (words, &self.filter) {
@@ -119,16 +127,33 @@ impl<'c> Source<'c> {
         self.matching.query_map(params![expression, limit_of(limit)], |row| row.get(0))?.collect()
     }
 
+    /// The newest `limit` of those that [`matching`](Source::matching) finds, the newest first.
+    pub fn newest_matching(&mut self, words: Option<&str>, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let mut docs = self.matching(words, limit.saturating_add(self.late))?;
+        if self.late > 0 {
+            let aged = docs.iter().map(|doc| Ok((self.age(*doc)?, *doc)));
+            let mut aged = aged.collect::<rusqlite::Result<Vec<_>>>()?;
+            aged.sort_unstable_by_key(|it| Reverse(*it));
+            docs = aged.into_iter().map(|(_, doc)| doc).collect();
+        }
+        docs.truncate(limit);
+        Ok(docs)
+    }
+
+    /// Whether a record with a greater number is a newer one.
+    pub fn is_by_age(&self) -> bool {
+        self.late == 0
+    }
+
     /// The newest records of all.
     fn newest(&mut self, limit: usize) -> rusqlite::Result<Vec<i64>> {
-        let mut statement = self.connection.prepare("SELECT doc FROM docs ORDER BY created DESC LIMIT ?1")?;
+        let mut statement = self.connection.prepare("SELECT doc FROM docs ORDER BY created DESC, id DESC LIMIT ?1")?;
         statement.query_map([limit_of(limit)], |row| row.get(0))?.collect()
     }
 
     /// How new a record is; `None` if there is no such record.
     pub fn age(&mut self, doc: i64) -> rusqlite::Result<Option<Age>> {
-        let age = |row: &rusqlite::Row<'_>| Ok(Age::new(time_of(row.get(0)?), id_of(row.get_ref(1)?)));
-        self.age.query_row([doc], age).optional()
+        self.age.query_row([doc], Age::of_row).optional()
     }
 
     /// What `read` makes of a record's row and its words in order; `None` if there is no such record, or the filters do not
@@ -202,9 +227,10 @@ pub(super) struct Row {
 
 impl Row {
     fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+        let id = Uuid::from_slice(row.get_ref(0)?.as_blob().unwrap_or_default());
         let tags = row.get_ref(11)?.as_str_or_null().unwrap_or_default();
         Ok(Row {
-            id: id_of(row.get_ref(0)?),
+            id: RecordId(id.unwrap_or_default()),
             created: row.get(1)?,
             words: row.get(2)?,
             kind: row.get(3)?,
@@ -220,14 +246,6 @@ impl Row {
     }
 
     pub fn created_at(&self) -> Timestamp {
-        time_of(self.created)
+        Timestamp::from_millisecond(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
     }
-}
-
-fn time_of(created: i64) -> Timestamp {
-    Timestamp::from_millisecond(created).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-fn id_of(value: ValueRef<'_>) -> RecordId {
-    RecordId(Uuid::from_slice(value.as_blob().unwrap_or_default()).unwrap_or_default())
 }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Statement, Transaction, params};
 
+use super::age::Age;
 use super::dictionary::Numbers;
 use super::filter::Name;
-use super::schema::{SAMPLE, fact, kind_number, meta, origin_number, set_meta};
+use super::schema::{LATE, SAMPLE, fact, kind_number, meta, origin_number, set_meta};
 use super::sequence::Builder;
 use crate::model::lead::leads_to;
 use crate::model::{Field, Kind, Provenance, Record, RecordId, Revision, fields_of};
@@ -74,12 +75,19 @@ pub(super) fn body_fields(kind: Kind) -> impl Iterator<Item = Field> {
     fields_of(kind).map(|spec| spec.field).filter(is_body)
 }
 
+/// The newest record.
+fn newest_of(c: &Connection) -> rusqlite::Result<Option<Age>> {
+    let sql = "SELECT created, id FROM docs WHERE created = (SELECT max(created) FROM docs) ORDER BY id DESC LIMIT 1";
+    c.query_row(sql, [], Age::of_row).optional()
+}
+
 /// The numbers in `docs.tags`.
 pub(super) fn numbers(tags: &str) -> impl Iterator<Item = i64> {
     tags.split(' ').filter_map(|it| it.parse().ok())
 }
 
-/// Writes into a search database, in one transaction. [`finish`](Writer::finish) it before the transaction is committed.
+/// Writes into a search database, in one transaction. What is put in by age, the oldest first, is found best: numbers go up as
+/// records are put in, and of the records with a word the greatest numbers are looked at. [`finish`](Writer::finish) it before the transaction is committed.
 pub struct Writer<'t> {
     connection: &'t Connection,
     statements: Statements<'t>,
@@ -96,6 +104,10 @@ pub struct Writer<'t> {
     sequence: Vec<u8>,
     /// The number of the next record.
     next: i64,
+    /// The newest record so far.
+    newest: Option<Age>,
+    /// How many records more have a greater number than a newer one.
+    late: i64,
     /// How many records and words there are more.
     docs: i64,
     words: i64,
@@ -151,6 +163,8 @@ impl<'t> Writer<'t> {
             builder: Builder::default(),
             sequence: Vec::new(),
             next: connection.query_row("SELECT coalesce(max(doc), 0) + 1 FROM docs", [], |row| row.get(0))?,
+            newest: newest_of(connection)?,
+            late: 0,
             docs: 0,
             words: 0,
         })
@@ -166,7 +180,12 @@ impl<'t> Writer<'t> {
         let number = known.unwrap_or(self.next);
         match known {
             Some(number) => self.delete(number)?,
-            None => self.next += 1,
+            None => {
+                self.next += 1;
+                let age = Some(Age::new(doc.created_at, doc.id));
+                self.late += i64::from(age < self.newest);
+                self.newest = self.newest.max(age);
+            }
         }
         let words = self.expand(doc.record);
         let facts = self.put_row(doc, number, words)?;
@@ -317,7 +336,7 @@ impl<'t> Writer<'t> {
             self.numbers.counted(hash, docs);
         }
         self.numbers.write(c)?;
-        for (name, more) in [("docs", self.docs), ("words", self.words)] {
+        for (name, more) in [("docs", self.docs), ("words", self.words), (LATE, self.late)] {
             let before = meta::<i64>(c, name)?.unwrap_or(0);
             set_meta(c, name, before.saturating_add(more).max(0))?;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::TestHome;
+use crate::support::{TestHome, Worker};
 
 /// Records `lines` at once.
 fn batch(home: &TestHome, lines: impl Iterator<Item = String>) {
@@ -29,13 +29,25 @@ fn of_many_equals_the_newest_are_found_at_once() {
     let line = |n: u32| {
         format!("{{\"kind\":\"failure\",\"title\":\"widget broke {n}\",\"domain\":\"ci\",\"key\":\"k{n}\"}}\n")
     };
-    batch(&home, (0..1_300).map(line));
+    batch(&home, (0..2_300).map(line));
     let _ = home.record("failure", "widget broke 9999");
-    // Without search.db, and with rows or without.
-    for _ in 0..3 {
+    let assert_newest_found = || {
         let found = found(&home, &["widget"]);
         assert!(found.contains(&"widget broke 9999".to_owned()));
         assert_eq!(found.len(), 400);
-        assert_newest(&found, 800);
+        assert_newest(&found, 1_800);
+    };
+    assert_newest_found();
+    // While search.db is being built, the rest is read beside it. The ids of records with keys say nothing of their age.
+    let mut worker = Worker::launch(&home, &["worker.age_ms=0"], &[("INDELIBLE_CRASH_AT", "SearchAfterCommit:1")]);
+    let _ = worker.wait();
+    assert_eq!(home.status()["search"]["state"], "building");
+    assert_newest_found();
+    // All records are looked at, and each once.
+    assert_eq!(found(&home, &["\"broke 7\""])[0], "widget broke 7");
+    assert_eq!(found(&home, &["\"broke 2299\""])[0], "widget broke 2299");
+    while home.status()["search"]["state"] != "current" {
+        home.flush();
     }
+    assert_newest_found();
 }

@@ -130,6 +130,30 @@ fn of_equals_in_several_sources_the_newest_are_found() {
     assert_eq!(found, [900].into_iter().chain((202..=600).rev()).collect::<Vec<_>>());
 }
 
+#[test]
+fn what_came_late_is_not_taken_for_new() {
+    let at = |number: u128, day: i64| Sample {
+        created_at: noon() + jiff::SignedDuration::from_hours(24 * day),
+        ..failure(number, "widget broke", "")
+    };
+    let newest = |connection: &Connection, text: &str| -> Vec<u128> {
+        let query = Query::parse(text, &now()).expect("a query");
+        let options = Options { limit: 400, project: None, now: noon(), gone: None };
+        let hits = find(&[connection], &query, &Filter::default(), &options).expect("an answer").hits;
+        hits.iter().map(|hit| hit.id.0.as_u128()).collect()
+    };
+    // Another home's, from the day before; it is frequent, and it is not.
+    for count in [1_500, 300] {
+        let mut all = source(&(1..=count).map(|number| at(number, 1)).collect::<Vec<_>>());
+        put(&mut all, &(2_001..=2_600).map(|number| at(number, 0)).collect::<Vec<_>>());
+        let late = (2_001..=2_600).rev();
+        let wanted: Vec<u128> = (1..=count).rev().chain(late).take(400).collect();
+        for text in ["widget", "widget broke", "\"widget broke\"", "kind:failure"] {
+            assert_eq!(newest(&all, text), wanted, "{text}, {count}");
+        }
+    }
+}
+
 /// What is left out of the sources counts in how rare words are.
 #[test]
 fn left_out_records_count_in_how_rare_words_are() {

@@ -29,7 +29,7 @@ use crate::model::RecordId;
 const ID: &str = "index";
 
 /// A line of the feed, and the index that it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedMark {
     /// The id of the index.
     pub index: String,

@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Statement};
 
-use super::query::{ReadError, field_text, provenance_in};
+use super::query::{ReadError, field_text, parsed, provenance_in};
 use super::schema::{column_of, columns_or_null, table_of};
 use super::{Error, Index, elsewhere, framework, resolves};
 use crate::model::{FieldSpec, Kind, OtherHome, PROVENANCE, Provenance, Record, RecordId, Revision, fields_of};
@@ -108,6 +108,32 @@ impl Index {
                 }
             }
             Ok(ids)
+        };
+        read().map_err(self.error("read the index"))
+    }
+
+    /// The records that have rows, the oldest first, of one moment by id, from the first behind `after` on, `limit` at most: when
+    /// each was recorded, as its row has it, and its id; and whether these are all. Reads all of `records`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn oldest_after(&self, after: (&str, &str), limit: usize) -> Result<(Vec<(String, RecordId)>, bool), Error> {
+        let read = || {
+            let sql = "SELECT created_at, id FROM records
+                WHERE (created_at, id) > (?1, ?2) AND row_id > 0 AND typeof(id) = 'text' AND typeof(created_at) = 'text'
+                ORDER BY created_at, id LIMIT ?3";
+            let mut statement = self.connection.prepare(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query(rusqlite::params![after.0, after.1, limit])?;
+            let (mut found, mut count) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                count += 1;
+                // What is no id is no record.
+                if let (Ok(created_at), Ok(id)) = (row.get(0), parsed(row, 1)) {
+                    found.push((created_at, id));
+                }
+            }
+            Ok((found, count < limit))
         };
         read().map_err(self.error("read the index"))
     }

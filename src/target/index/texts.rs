@@ -91,14 +91,14 @@ impl RowText<'_> {
 }
 
 impl Index {
-    /// Calls `take` for each record with a row whose id is greater than `after`, about the newest first, until it breaks.
-    /// Returns whether it saw all of them.
+    /// Calls `take` for each record with a row, about the newest first, until it breaks; with `after`, a time and an id, for
+    /// those that were recorded later, or at that time and have a greater id. Returns whether it saw all of them.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn for_each_text(
         &self,
-        after: Option<&str>,
+        after: Option<(&str, &str)>,
         mut take: impl FnMut(RowText<'_>) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
         let mut read = || {
@@ -111,13 +111,14 @@ impl Index {
             columns.push(self.columns_or_null("records", &[resolves::COLUMN])?);
             let facts = self.facts_of_rows(&columns.join(", "))?;
             let is_framework = framework::layout(&self.connection)?.1;
+            let (time, id) = after.unwrap_or_default();
             // An id of version 7 begins with the time; others would come first.
             for is_by_time in ["=", "<>"] {
                 let sql = format!(
-                    "{facts} AND records.id > ?1 AND substr(records.id, 15, 1) {is_by_time} '7' ORDER BY records.id DESC"
+                    "{facts} AND (records.created_at, records.id) > (?1, ?2) AND substr(records.id, 15, 1) {is_by_time} '7' ORDER BY records.id DESC"
                 );
                 let mut statement = self.connection.prepare(&sql)?;
-                let mut rows = statement.query([after.unwrap_or_default()])?;
+                let mut rows = statement.query([time, id])?;
                 while let Some(row) = rows.next()? {
                     if take(RowText { row, is_framework }).is_break() {
                         return Ok(false);

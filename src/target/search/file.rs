@@ -5,7 +5,7 @@
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Error, WAIT, Watermark};
+use super::{Cursor, Error, WAIT, Watermark};
 use crate::fs::order::{self, Lock};
 use crate::fs::os::{self, Identity};
 use crate::fs::{self, Point, crash};
@@ -59,7 +59,7 @@ impl SearchFile {
             let transaction = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             search::create(&transaction)?;
             search::merge_as_they_come(&transaction, false)?;
-            put(&transaction, &Watermark { feed: feed.clone(), cursor: Some(String::new()) })?;
+            put(&transaction, &Watermark { feed: feed.clone(), cursor: Some(Cursor::default()) })?;
             transaction.commit()
         };
         let _held = order::take(Lock::Search);
@@ -204,7 +204,12 @@ pub(super) fn remove(home: &Home) -> Result<(), Error> {
 /// How far the search database of `connection` follows the index; `None` if it does not say.
 pub(super) fn watermark(connection: &Connection) -> Result<Option<Watermark>, rusqlite::Error> {
     let text = |name: &str| Ok::<_, rusqlite::Error>(meta::<Option<String>>(connection, name)?.flatten());
-    let (index, line, cursor) = (text("index")?, text("seq_of")?, text("cursor")?);
+    let (index, line) = (text("index")?, text("seq_of")?);
+    // An id has no space.
+    let cursor = text("cursor")?.map(|text| {
+        let (created_at, id) = text.rsplit_once(' ').unwrap_or_default();
+        Cursor { created_at: created_at.to_owned(), id: id.to_owned() }
+    });
     let seq = meta::<Option<i64>>(connection, "seq")?.flatten().and_then(|seq| u64::try_from(seq).ok());
     let (Some(index), Some(seq), Some(line)) = (index, seq, line) else { return Ok(None) };
     Ok(Some(Watermark { feed: FeedMark { index, seq, line }, cursor }))
@@ -224,7 +229,7 @@ pub(super) fn put(connection: &Connection, watermark: &Watermark) -> Result<(), 
     set_meta(connection, "index", &feed.index)?;
     set_meta(connection, "seq", i64::try_from(feed.seq).unwrap_or(i64::MAX))?;
     set_meta(connection, "seq_of", &feed.line)?;
-    set_meta(connection, "cursor", cursor)
+    set_meta(connection, "cursor", cursor.as_ref().map(|it| format!("{} {}", it.created_at, it.id)))
 }
 
 fn step(point: Point) -> Result<(), rusqlite::Error> {

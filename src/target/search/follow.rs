@@ -1,15 +1,15 @@
 //! Following the index: slices of a walk over all records, then slices of the change feed.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::file::{SearchFile, put};
-use super::{Bound, Error, Following, Search, WAIT, Watermark, documents};
+use super::{Bound, Cursor, Error, Following, Search, WAIT, Watermark, documents};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
-use crate::search::{self, Writer};
-use crate::target::index::{Document, FeedMark, Index};
+use crate::search::{self, Age, Writer};
+use crate::target::index::{FeedMark, Index};
 
 /// The most text of a slice, in bytes.
 const BYTES_MAX: usize = 8 << 20;
@@ -21,6 +21,34 @@ const LONG: Size = Size { records: 10_000, time: Duration::from_secs(2) };
 const RECORDS_MIN: usize = 250;
 /// The feed is trimmed, after a checkpoint, once it has so many lines: more than a page of it costs each recorder a read.
 const LINES_MAX: u64 = 12;
+
+/// The records of the feed that are put in together, by age.
+const TOGETHER: usize = 250;
+/// The records of the walk whose ages are read at once: some megabytes.
+const AHEAD_MAX: usize = 100_000;
+
+/// The next records of the walk, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    /// The line of the feed at which the walk began.
+    of: FeedMark,
+    /// The record before them.
+    begin: Cursor,
+    /// When each was recorded, as its row has it, and its id.
+    records: VecDeque<(Box<str>, RecordId)>,
+    /// Whether these are all that are left.
+    is_end: bool,
+}
+
+impl Ahead {
+    /// The first `done` of them were walked, the last of which is at `reached`.
+    fn walked(&mut self, done: usize, reached: Option<&Watermark>) {
+        self.records.drain(..done.min(self.records.len()));
+        if let Some(cursor) = reached.and_then(|it| it.cursor.as_ref()) {
+            self.begin.clone_from(cursor);
+        }
+    }
+}
 
 /// How large a slice may become: the most records that are read for it, and about how long it may take.
 #[derive(Clone, Copy)]
@@ -141,14 +169,17 @@ impl Search<'_> {
         let home = self.exclusive.home();
         let newest = index.newest_change()?.ok_or(Error::IndexUnfinished)?;
         let watermark = self.begin(index, newest)?;
-        let Some(file) = self.file.as_mut() else { return Ok((0, false)) };
         let snapshot = index.snapshot()?;
-        let part = part(index, &watermark, size.records)?;
+        let part = self.part(index, &watermark, size.records)?;
         if part.end == watermark {
             return Ok((0, part.is_last));
         }
+        let Some(file) = self.file.as_mut() else { return Ok((0, false)) };
         let done = write(home, index, file, &part, size.time)?;
         drop(snapshot);
+        if part.is_walk {
+            self.ahead.walked(done, part.reached.get(done.wrapping_sub(1)));
+        }
         if file.checkpoint(home, false)? {
             trim(index, file, self.kept)?;
         }
@@ -206,46 +237,62 @@ impl Search<'_> {
     }
 }
 
-/// What comes after `watermark`, `limit` records at most.
-fn part(index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Error> {
-    match &watermark.cursor {
-        Some(cursor) => {
-            let found = index.ids_after(cursor, limit)?;
-            let is_last = found.len() < limit;
-            let (ids, reached, end) = (Vec::new(), Vec::new(), watermark.clone());
-            let mut part = Part { ids, reached, end, is_last: false, is_walk: true };
-            for id in found {
-                let reached = Watermark { cursor: Some(id.clone()), ..watermark.clone() };
-                // What is no id is no record.
-                if let Ok(id) = id.parse() {
-                    part.ids.push(id);
-                    part.reached.push(reached.clone());
-                }
-                part.end = reached;
-            }
-            if is_last {
-                part.end.cursor = None;
-            }
-            Ok(part)
-        }
-        None => {
-            let changes = index.changes(watermark.feed.seq, limit)?;
-            let is_last = changes.len() < limit;
-            let (ids, reached, end) = (Vec::new(), Vec::new(), watermark.clone());
-            let mut part = Part { ids, reached, end, is_last, is_walk: false };
-            let mut seen = HashSet::new();
-            for change in changes {
-                let reached = Watermark { feed: change.mark, cursor: None };
-                // A record is read as it is now, so once is enough.
-                if let Some(id) = change.id.filter(|id| seen.insert(*id)) {
-                    part.ids.push(id);
-                    part.reached.push(reached.clone());
-                }
-                part.end = reached;
-            }
-            Ok(part)
+impl Search<'_> {
+    /// What comes after `watermark`, `limit` records at most.
+    fn part(&mut self, index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Error> {
+        match &watermark.cursor {
+            Some(cursor) => self.part_of_walk(index, watermark, cursor, limit),
+            None => part_of_feed(index, watermark, limit),
         }
     }
+
+    fn part_of_walk(
+        &mut self,
+        index: &Index,
+        watermark: &Watermark,
+        cursor: &Cursor,
+        limit: usize,
+    ) -> Result<Part, Error> {
+        let ahead = &mut self.ahead;
+        // There is no index of ages, so many are read at once. A record that is recorded meanwhile is in the feed.
+        if ahead.of != watermark.feed || ahead.records.is_empty() || ahead.begin != *cursor {
+            let (found, is_all) = index.oldest_after((&cursor.created_at, &cursor.id), AHEAD_MAX)?;
+            let is_end = is_all || found.is_empty();
+            let records = found.into_iter().map(|(created_at, id)| (created_at.into_boxed_str(), id)).collect();
+            *ahead = Ahead { of: watermark.feed.clone(), begin: cursor.clone(), records, is_end };
+        }
+        let next = ahead.records.iter().take(limit);
+        let cursor_at = |(created_at, id): &(Box<str>, RecordId)| {
+            let cursor = Cursor { created_at: created_at.to_string(), id: id.to_string() };
+            Watermark { cursor: Some(cursor), ..watermark.clone() }
+        };
+        let reached: Vec<Watermark> = next.clone().map(cursor_at).collect();
+        let is_last = ahead.is_end && ahead.records.len() <= limit;
+        let end = match is_last {
+            true => Watermark { cursor: None, ..watermark.clone() },
+            false => reached.last().unwrap_or(watermark).clone(),
+        };
+        Ok(Part { ids: next.map(|it| it.1).collect(), reached, end, is_last: false, is_walk: true })
+    }
+}
+
+/// The lines of the feed after `watermark`, `limit` at most.
+fn part_of_feed(index: &Index, watermark: &Watermark, limit: usize) -> Result<Part, Error> {
+    let changes = index.changes(watermark.feed.seq, limit)?;
+    let is_last = changes.len() < limit;
+    let (ids, reached, end) = (Vec::new(), Vec::new(), watermark.clone());
+    let mut part = Part { ids, reached, end, is_last, is_walk: false };
+    let mut seen = HashSet::new();
+    for change in changes {
+        let reached = Watermark { feed: change.mark, cursor: None };
+        // A record is read as it is now, so once is enough.
+        if let Some(id) = change.id.filter(|id| seen.insert(*id)) {
+            part.ids.push(id);
+            part.reached.push(reached.clone());
+        }
+        part.end = reached;
+    }
+    Ok(part)
 }
 
 /// Puts the records of `part` in, or takes those out that have no row, in one transaction. Returns how many it did before
@@ -258,19 +305,26 @@ fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part, time_ma
     let written = file.write(|transaction| {
         let mut writer = Writer::open(transaction)?;
         let mut bytes = 0;
-        for id in &part.ids {
-            match documents.find(*id) {
-                Ok(Some(document)) => bytes += put_in(home, &mut writer, document)?,
-                Ok(None) => drop(writer.remove(*id)?),
-                Err(error) => {
-                    failed = Some(error);
-                    return Err(rusqlite::Error::InvalidQuery);
+        while done < part.ids.len() && bytes < BYTES_MAX && (done < RECORDS_MIN || begun.elapsed() < time_max) {
+            let mut together = Vec::new();
+            for id in part.ids[done..].iter().take(TOGETHER) {
+                match documents.find(*id) {
+                    Ok(Some(document)) => together.push(documents::whole(home, document)),
+                    Ok(None) => drop(writer.remove(*id)?),
+                    Err(error) => {
+                        failed = Some(error);
+                        return Err(rusqlite::Error::InvalidQuery);
+                    }
+                }
+                done += 1;
+                bytes += together.last().map_or(0, documents::bytes);
+                if bytes >= BYTES_MAX {
+                    break;
                 }
             }
-            done += 1;
-            if bytes >= BYTES_MAX || done >= RECORDS_MIN && begun.elapsed() >= time_max {
-                break;
-            }
+            // The feed has them in the order of their rows, which is nearly that of their age.
+            together.sort_by_key(|it| Age::new(it.created_at, it.id));
+            together.iter().try_for_each(|it| writer.put(&documents::doc(it)))?;
         }
         writer.finish()?;
         let reached = part.reached.get(done.wrapping_sub(1)).filter(|_| done < part.ids.len());
@@ -284,13 +338,6 @@ fn write(home: &Home, index: &Index, file: &mut SearchFile, part: &Part, time_ma
         Some(error) => Err(error.into()),
         None => written.map(|()| done),
     }
-}
-
-/// Puts a record in. Returns about how many bytes of text it has.
-fn put_in(home: &Home, writer: &mut Writer<'_>, document: Document) -> Result<usize, rusqlite::Error> {
-    let document = documents::whole(home, document);
-    writer.put(&documents::doc(&document))?;
-    Ok(documents::bytes(&document))
 }
 
 fn trim(index: &mut Index, file: &SearchFile, kept: Option<u64>) -> Result<(), Error> {

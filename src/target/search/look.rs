@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Error, WAIT, Watermark, file};
+use super::{Cursor, Error, WAIT, Watermark, file};
 use crate::home::Home;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
@@ -107,15 +107,15 @@ impl SearchDb {
         serde_json::from_str(&text).ok()
     }
 
-    /// Whether it has every record up to its watermark. It does not while it is being built: then records with ids up to
-    /// [a cursor](SearchDb::cursor) are in it.
+    /// Whether it has every record up to its watermark. It does not while it is being built: then records up to [a
+    /// cursor](SearchDb::cursor) are in it.
     pub fn is_complete(&self) -> bool {
         self.watermark.cursor.is_none()
     }
 
-    /// How far the walk is, if it is being built: records with ids up to this one were walked.
-    pub fn cursor(&self) -> Option<&str> {
-        self.watermark.cursor.as_deref()
+    /// How far the walk is, if it is being built.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.watermark.cursor.as_ref()
     }
 
     /// Whether it follows `index` as that is now. Otherwise it is about another index, or one from another time, and

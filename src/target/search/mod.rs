@@ -1,7 +1,7 @@
 //! Search, as a target: the file `memory/search.db` follows the index.
 //!
 //! ```text
-//! index.db: records ──walk, by id──▶ ┐
+//! index.db: records ──walk, by age─▶ ┐
 //!           changes ──follow───────▶ ┴─ documents (rows, and files where a row is not whole) ──▶ search.db
 //! ```
 //!
@@ -11,7 +11,8 @@
 //! 3. Its watermark is a line of the index's change feed ([`FeedMark`]). It lies in search.db and moves in the transaction
 //!    that moves the documents. A watermark that does not match the index, another version, or damage: the file is
 //!    thrown away, and everything is walked.
-//! 4. The walk goes by id, with a cursor in search.db. What changes meanwhile is in the feed, behind the line at which the
+//! 4. The walk goes by age, the oldest first, with a cursor in search.db: what was put in last is the newest, as the feed has it
+//!    too, so that the newest of many records are found without a look at the others ([`crate::search::Writer`]). What changes meanwhile is in the feed, behind the line at which the
 //!    walk began, and is followed afterwards.
 //! 5. Work is cut into slices, each one transaction with bounded time and memory.
 //! 6. A record that is retracted is taken out at once, before its batch is reported as done ([`Search::take_out`]).
@@ -50,6 +51,7 @@ use crate::model::text::chain;
 use crate::target::index::{self, FeedMark};
 
 use file::SearchFile;
+use follow::Ahead;
 use noted::Noting;
 
 /// Removes the search database of the home of `exclusive`, which is derived.
@@ -118,8 +120,17 @@ impl Error {
 pub struct Watermark {
     /// Everything up to this line of the feed is in search.db.
     pub feed: FeedMark,
-    /// While it is being built: records with ids up to this one have been walked.
-    pub cursor: Option<String>,
+    /// While it is being built: records up to this one have been walked.
+    pub cursor: Option<Cursor>,
+}
+
+/// A place in the walk over all records, by age: the last one that was walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// When it was recorded, as its row has it; empty before the first.
+    pub created_at: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// What became of an attempt to bring search up to date.
@@ -178,6 +189,8 @@ pub struct Search<'h> {
     noting: Noting,
     /// The first line of the feed that another follower needs.
     kept: Option<u64>,
+    /// The next records of the walk, while it is being built.
+    ahead: Ahead,
 }
 
 impl<'h> Search<'h> {
@@ -193,6 +206,7 @@ impl<'h> Search<'h> {
             error: None,
             noting: Noting::default(),
             kept: None,
+            ahead: Ahead::default(),
         }
     }
 
