@@ -91,7 +91,7 @@ impl<'h> Query<'h> {
     /// [`query::Error`] if a store fails while it is read.
     pub fn find(&self, words: &str, limit: usize) -> Result<Vec<Hit>, query::Error> {
         let (words, filter) = (search::Query::of_words(words), Filter::default());
-        let ask = Ask { query: &words, filter: &filter, limit, project: None, now: Timestamp::now() };
+        let ask = Ask { query: &words, filter: &filter, states: &[], limit, project: None, now: Timestamp::now() };
         Ok(query::search(&self.view, &ask)?.hits)
     }
 

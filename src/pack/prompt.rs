@@ -66,7 +66,8 @@ impl Prompt<'_> {
         let filter = Filter { projects: vec![project.to_owned()], domains: ask.domains.to_vec(), ..Filter::default() };
         // Without a time, so that the same records are found at any time.
         let now = Timestamp::UNIX_EPOCH;
-        let asked = SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project: Some(project), now };
+        let asked =
+            SearchAsk { query: &query, filter: &filter, states: &[], limit: HITS_READ, project: Some(project), now };
         let found = query::search(view, &asked)?;
         if found.hits.is_empty() {
             return Ok(Vec::new());
@@ -97,7 +98,8 @@ pub(super) fn hits_of_task(
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(Vec::new()) };
     let project = ask.place.map(|place| place.project.as_str());
     let filter = Filter { domains: ask.domains.to_vec(), ..all };
-    Ok(query::search(view, &SearchAsk { query: &query, filter: &filter, limit: HITS_READ, project, now })?.hits)
+    Ok(query::search(view, &SearchAsk { query: &query, filter: &filter, states: &[], limit: HITS_READ, project, now })?
+        .hits)
 }
 
 /// A word of a prompt that can count.

@@ -21,6 +21,7 @@ use crate::target::search::Cursor;
 use super::files::{FILES_FOR, PENDING_FOR};
 use super::list::accepts;
 use super::search::{Ask, ROWS_MAX, ROWS_QUICK};
+use super::states::InStates;
 use super::{Error, Recorded, Seen, View, files};
 
 /// How long rows are looked at where there is no search.db.
@@ -65,13 +66,13 @@ impl Beside {
     pub fn put_newest(
         &mut self,
         view: &View<'_>,
-        ask: &Ask<'_>,
+        (ask, states): (&Ask<'_>, &InStates),
         after: Option<&Cursor>,
         notes: &mut Vec<String>,
     ) -> Result<bool, Error> {
         let Some(index) = &view.index else { return Ok(self.put_files(view, ask, notes)) };
         let mut sifted = Sifted::default();
-        let is_whole = sifted.sift(index, ask, after)?;
+        let is_whole = sifted.sift(index, (ask, states), after)?;
         self.rows += sifted.rows;
         if is_whole {
             notes.extend(view.without_search().note(sifted.rows));
@@ -212,10 +213,15 @@ struct MayHave {
 
 impl Sifted {
     /// Looks at the rows behind `after`, about the newest first, for as long as it may. Returns whether it saw all.
-    fn sift(&mut self, index: &Index, ask: &Ask<'_>, after: Option<&Cursor>) -> Result<bool, Error> {
+    fn sift(
+        &mut self,
+        index: &Index,
+        (ask, states): (&Ask<'_>, &InStates),
+        after: Option<&Cursor>,
+    ) -> Result<bool, Error> {
         let deadline = Instant::now() + ROWS_FOR;
         let mut sieve = Sieve::of(ask.query);
-        let is_filtered = !ask.filter.is_empty() || ask.query.filters().next().is_some();
+        let is_filtered = !states.is_empty() || !ask.filter.is_empty() || ask.query.filters().next().is_some();
         let mut failed = None;
         let is_whole = index.for_each_text(after.map(|it| (it.created_at.as_str(), it.id.as_str())), |row| {
             if self.rows >= ROWS_QUICK && self.rows.is_multiple_of(ROWS_A_LOOK) && Instant::now() >= deadline {
@@ -226,7 +232,7 @@ impl Sifted {
             }
             self.rows += 1;
             let found = may_have(&row, &mut sieve, ask.query);
-            if let Some((headline, body)) = found.filter(|_| !is_filtered || is_accepted(&row, ask)) {
+            if let Some((headline, body)) = found.filter(|_| !is_filtered || is_accepted(&row, ask, states)) {
                 match row.id() {
                     Ok(id) => {
                         let age = Age::new(row.created_at(), id);
@@ -294,11 +300,13 @@ fn may_have(row: &RowText<'_>, sieve: &mut Sieve, query: &Query) -> Option<(Word
 }
 
 /// Whether the filters accept a row. One that makes no sense is looked at as a record.
-fn is_accepted(row: &RowText<'_>, ask: &Ask<'_>) -> bool {
+fn is_accepted(row: &RowText<'_>, ask: &Ask<'_>, states: &InStates) -> bool {
     let Ok(facts) = row.facts() else { return true };
     // Without its row, only its file says what it is.
     !facts.has_row
-        || ask.query.filters().all(|(filter, takes)| accepts(filter, &facts) == takes) && accepts(ask.filter, &facts)
+        || ask.query.filters().all(|(filter, takes)| accepts(filter, &facts) == takes)
+            && accepts(ask.filter, &facts)
+            && states.accepts(facts.id, facts.is_golden)
 }
 
 /// `recorded` as it is searched.

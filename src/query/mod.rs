@@ -49,8 +49,10 @@ pub use retracted::{Retracted, retracted};
 pub use search::{Ask, Found, Hit, Looked, Standing, search};
 pub use show::{Details, Place, Shown, raw, show};
 pub use stages::{Stage, Stages};
-pub use states::{State, States};
+pub use states::States;
 pub use view::View;
+
+pub use crate::search::AskedState as State;
 
 use crate::fs;
 use crate::target::{history, index};

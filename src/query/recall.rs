@@ -132,7 +132,7 @@ pub fn recall(view: &View<'_>, asked: &Recall, limit: usize, now: Timestamp) -> 
     if query.is_empty() {
         return Ok(Recalled::default());
     }
-    let ask = SearchAsk { query: &query, filter: &filter, limit: CANDIDATES_MAX, project: None, now };
+    let ask = SearchAsk { query: &query, filter: &filter, states: &[], limit: CANDIDATES_MAX, project: None, now };
     let found = without_lines(view, &ask)?;
     let at_least = found.hits.len() >= CANDIDATES_MAX || !found.looked.complete;
     let recorded = found.hits.into_iter().map(|hit| hit.recorded);

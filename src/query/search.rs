@@ -13,7 +13,8 @@ use crate::model::{RecordId, Revision};
 use crate::search::{self, BestLine, Filter, Parts, Query, best_line};
 
 use super::beside::Beside;
-use super::{Error, Recorded, View};
+use super::states::InStates;
+use super::{Error, Recorded, State, View};
 
 /// The most rows above search.db's watermark that are read.
 pub(super) const ROWS_MAX: usize = 10_000;
@@ -29,6 +30,8 @@ pub struct Ask<'a> {
     pub query: &'a Query,
     /// What is left out, beside what the query says.
     pub filter: &'a Filter,
+    /// The states that are looked for, beside what the query says; any if there are none.
+    pub states: &'a [State],
     /// The most hits; 0 is as many as are looked for at all.
     pub limit: usize,
     /// The project whose records come a little earlier.
@@ -113,13 +116,14 @@ pub(super) fn without_lines(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Err
 }
 
 fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, Error> {
+    let states = InStates::of(view, ask)?;
     let mut beside = Beside::default();
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = states.note().into_iter().collect();
     let database = view.search();
     let (standing, mut complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {
             let mut behind = view.rows_beside(ROWS_MAX)?;
-            if ask.query.asks_for_states() || !ask.filter.states.is_empty() {
+            if !states.is_empty() {
                 behind.extend(view.states_beside()?);
             }
             let is_all = behind.len() <= ROWS_MAX;
@@ -127,7 +131,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
             // While it is being built, records behind the cursor are not in it.
             let is_whole = match database.cursor() {
                 None => is_all,
-                Some(cursor) => beside.put_newest(view, ask, Some(cursor), &mut notes)? && is_all,
+                Some(cursor) => beside.put_newest(view, (ask, &states), Some(cursor), &mut notes)? && is_all,
             };
             if !is_all {
                 notes.push(
@@ -139,7 +143,7 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
             (if is_all && database.is_complete() { Standing::UpToDate } else { Standing::Behind }, is_whole)
         }
         (Some(database), None) => (if database.is_complete() { Standing::UpToDate } else { Standing::Behind }, false),
-        (None, _) => (Standing::Missing, beside.put_newest(view, ask, None, &mut notes)?),
+        (None, _) => (Standing::Missing, beside.put_newest(view, (ask, &states), None, &mut notes)?),
     };
     complete &= beside.put_pending(view, ask, &mut notes)?;
     let (rows_beside, pending) = (beside.rows, beside.pending);
@@ -148,7 +152,10 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
     let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain(&memory).collect();
     let gone = database.is_some().then_some(&gone);
     let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
-    let options = search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone };
+    let accepts = |id, is_golden| states.accepts(id, is_golden);
+    let chosen = (!states.is_empty()).then_some(search::Chosen { accepts: &accepts, ids: states.ids() });
+    let options =
+        search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone, chosen };
     let found = search::find_beside(&sources, &left_out, ask.query, ask.filter, &options)?;
     let mut hits = Vec::new();
     for hit in found.hits {

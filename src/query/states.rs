@@ -1,49 +1,17 @@
-//! Lists by state: which records are in a state that verdicts decide, and which experiments have ended.
+//! Lists and searches by state: which records are in a state that verdicts decide, and which experiments have ended.
 //!
 //! A rule's state is judged when reading, and no store has it. So the rules that are doubtful, dormant or retired are found
 //! first, and the experiments that have ended; every other record is golden if its row says so, and else active. A golden rule
 //! that is doubtful is in both states, as `review` has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::judged::for_each_standing;
+use super::search::Ask;
 use super::{Error, Recorded, Seen, View, newest, rule};
-use crate::model::{ExperimentResult, Field, RecordId};
+use crate::model::{ExperimentResult, Field, Kind, RecordId};
 use crate::rules::{self, Standing};
-use crate::search;
-
-/// A state that records are listed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// A rule's. `active` is also every record's that is no rule, unless it is an experiment that has ended.
-    Rule(rules::State),
-    /// That of an experiment that has ended: its result.
-    Ended(ExperimentResult),
-}
-
-impl State {
-    /// The names of all of them.
-    pub fn names() -> Vec<&'static str> {
-        let ended = ExperimentResult::ALL.map(ExperimentResult::name);
-        rules::State::ALL.map(rules::State::name).into_iter().chain(ended).collect()
-    }
-
-    /// The state that is called `name`, in any case.
-    pub fn named(name: &str) -> Option<State> {
-        let is_named = |known: &str| known.eq_ignore_ascii_case(name.trim());
-        let rule = rules::State::ALL.into_iter().find(|state| is_named(state.name())).map(State::Rule);
-        let ended = ExperimentResult::ALL.into_iter().find(|result| is_named(result.name())).map(State::Ended);
-        rule.or(ended)
-    }
-
-    /// Its name, in lower case.
-    pub const fn name(self) -> &'static str {
-        match self {
-            State::Rule(state) => state.name(),
-            State::Ended(result) => result.name(),
-        }
-    }
-}
+use crate::search::{self, AskedState as State};
 
 /// The states that are asked for, and which records are in another state than their row says.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +61,9 @@ impl States {
         if let Some(index) = &view.index {
             self.rules.extend(index.ended()?.into_iter().map(|(id, result)| (id, ended(result))));
         }
-        for id in view.pending.ids() {
+        // Of an operation without its record, the kind is not known here.
+        let may_end = |id: &RecordId| view.pending.kind_of(*id).is_none_or(|kind| kind == Kind::Experiment);
+        for id in view.pending.ids().filter(may_end) {
             if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
                 match result_of(&recorded) {
                     Some(result) => drop(self.rules.insert(id, ended(result))),
@@ -131,6 +101,26 @@ impl States {
         self.rules.keys().copied()
     }
 
+    /// The records in one of the states, if they can be told one by one; `None` if `active` is asked for, which nearly all are.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Search`].
+    pub(super) fn all_ids(&self, view: &View<'_>) -> Result<Option<Vec<RecordId>>, Error> {
+        if self.wanted.contains(&State::Rule(rules::State::Active)) {
+            return Ok(None);
+        }
+        let mut ids: Vec<RecordId> = self.ids().filter(|id| self.accepts(*id, false)).collect();
+        if self.wanted.contains(&State::Rule(rules::State::Golden)) {
+            let golden = match (&view.index, view.search()) {
+                (Some(index), _) => index.golden()?,
+                (None, Some(search)) => search::golden(search.connection())?,
+                (None, None) => Vec::new(),
+            };
+            ids.extend(golden.into_iter().filter(|id| self.judged(*id).is_none()));
+        }
+        Ok(Some(ids))
+    }
+
     /// Which of the states that a row says are asked for.
     pub(super) fn of_rows(&self) -> Vec<search::State> {
         let of_row = |state: &State| match state {
@@ -156,6 +146,54 @@ impl States {
                 self.wanted.contains(&it.state) || is_doubtful && self.wanted.contains(&doubtful)
             }
         }
+    }
+}
+
+/// The states that a search asks for, and leaves out: each of them has to accept a record, or must not.
+#[derive(Debug, Default)]
+pub(super) struct InStates {
+    all: Vec<(States, bool)>,
+    /// The records that are accepted, if they can be told one by one.
+    ids: Option<HashSet<RecordId>>,
+}
+
+impl InStates {
+    /// Judges what `ask` asks for.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Search`].
+    pub fn of(view: &View<'_>, ask: &Ask<'_>) -> Result<InStates, Error> {
+        let asked = [(ask.states, true)].into_iter().filter(|it| !it.0.is_empty()).chain(ask.query.states());
+        let mut in_states = InStates::default();
+        for (wanted, takes) in asked {
+            let states = States::of(view, wanted)?;
+            if let Some(ids) = if takes { states.all_ids(view)? } else { None } {
+                let ids = ids.into_iter().filter(|id| in_states.ids.as_ref().is_none_or(|known| known.contains(id)));
+                in_states.ids = Some(ids.collect());
+            }
+            in_states.all.push((states, takes));
+        }
+        Ok(in_states)
+    }
+
+    /// Whether no state is asked for or left out.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether the record `id` is accepted; `is_golden` is what its row says.
+    pub fn accepts(&self, id: RecordId, is_golden: bool) -> bool {
+        self.all.iter().all(|(states, takes)| states.accepts(id, is_golden) == *takes)
+    }
+
+    /// The records that are accepted, if they can be told one by one.
+    pub fn ids(&self) -> Option<&HashSet<RecordId>> {
+        self.ids.as_ref()
+    }
+
+    /// What could not be judged, for people.
+    pub fn note(&self) -> Option<String> {
+        self.all.iter().find_map(|(states, _)| states.note())
     }
 }
 

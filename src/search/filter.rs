@@ -67,7 +67,7 @@ pub struct Filter {
     pub is_of_no_project: bool,
     /// Its severity is one of these.
     pub severities: Vec<Severity>,
-    /// Its state is one of these.
+    /// Its state is one of these, as its row says.
     pub states: Vec<State>,
     /// It was recorded by one of these programs; case, spaces and signs do not count.
     pub agents: Vec<String>,
@@ -112,7 +112,7 @@ impl Filter {
         *self == Filter::default()
     }
 
-    /// Adds `value` to the filter `name` (one of [`FILTERS`]): `kind` and `failure`, `since` and `7d`. Dates are of `now`'s zone.
+    /// Adds `value` to the filter `name` (one of [`FILTERS`], but `state`, which verdicts decide: [`AskedState::named`]): `kind` and `failure`, `since` and `7d`. Dates are of `now`'s zone.
     ///
     /// # Errors
     /// [`UnknownValue`]. A name that is no filter's is the caller's mistake, and ignored.
@@ -123,7 +123,6 @@ impl Filter {
                 let plural = Kind::ALL.into_iter().find(|kind| kind.plural().eq_ignore_ascii_case(value.trim()));
                 add(&mut self.kinds, plural.map_or_else(|| known("kind", value, &Kind::ALL, Kind::name), Ok)?);
             }
-            "state" => add(&mut self.states, known("state", value, &State::ALL, State::name)?),
             "origin" => add(&mut self.origins, known("origin", value, &Origin::ALL, Origin::name)?),
             "severity" => severities(value)?.into_iter().for_each(|it| add(&mut self.severities, it)),
             "domain" => add(&mut self.domains, text()),
@@ -195,6 +194,13 @@ impl Name {
     }
 }
 
+impl UnknownValue {
+    /// That `filter` knows no `value`, but `known`.
+    pub(super) fn new(filter: &'static str, value: &str, known: Vec<&'static str>) -> UnknownValue {
+        UnknownValue { filter, value: value.chars().take(80).collect(), known }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -215,11 +221,7 @@ fn known<T: Copy>(
     name: impl Fn(T) -> &'static str,
 ) -> Result<T, UnknownValue> {
     let found = all.iter().copied().find(|it| name(*it).eq_ignore_ascii_case(value.trim()));
-    found.ok_or_else(|| unknown(filter, value, all.iter().map(|it| name(*it)).collect()))
-}
-
-fn unknown(filter: &'static str, value: &str, known: Vec<&'static str>) -> UnknownValue {
-    UnknownValue { filter, value: value.chars().take(80).collect(), known }
+    found.ok_or_else(|| UnknownValue::new(filter, value, all.iter().map(|it| name(*it)).collect()))
 }
 
 /// `4`, `high`, `4+`: that and everything above.
@@ -229,7 +231,7 @@ fn severities(value: &str) -> Result<Vec<Severity>, UnknownValue> {
         Some(text) => (text, true),
         None => (value, false),
     };
-    let least: Severity = text.parse().map_err(|_| unknown("severity", value, known()))?;
+    let least: Severity = text.parse().map_err(|_| UnknownValue::new("severity", value, known()))?;
     let last = if and_above { 5 } else { least.get() };
     Ok((least.get()..=last).filter_map(|number| Severity::new(number).ok()).collect())
 }
@@ -271,7 +273,7 @@ fn period(filter: &'static str, text: &str, now: &Zoned) -> Result<(Timestamp, T
             }
         }
     };
-    parsed().ok_or_else(|| unknown(filter, text, TIMES.to_vec()))
+    parsed().ok_or_else(|| UnknownValue::new(filter, text, TIMES.to_vec()))
 }
 
 fn start(date: Date, zone: &TimeZone) -> Option<Timestamp> {

@@ -16,8 +16,7 @@
 //!
 //! FTS5's own `bm25()` is never used: it counts all records that have a word before it gives the first one its score.
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -26,9 +25,11 @@ use super::age::Age;
 use super::filter::Filter;
 use super::listing::Located;
 use super::query::{Phrase, Query, Word};
+use super::rank::{Candidate, Ranked};
 use super::schema::fact;
-use super::score::{self, Parts, Places, Score, Scorer, Totals};
+use super::score::{self, Parts, Scorer, Totals};
 use super::source::Source;
+use super::state::Chosen;
 use crate::model::{RecordId, Revision};
 
 /// The records that are read by word, in all.
@@ -63,6 +64,8 @@ pub struct Options<'a> {
     pub now: Timestamp,
     /// Records that the first source has and that do not exist any more.
     pub gone: Option<&'a HashSet<RecordId>>,
+    /// The records that are looked for; `None` is any.
+    pub chosen: Option<Chosen<'a>>,
 }
 
 /// A record that was found.
@@ -153,7 +156,7 @@ pub fn find_beside(
     let words = query.words.iter().map(|it| it.token.clone()).collect();
     let looked = Looked { words, is_cut: query.is_cut(), ..Looked::default() };
     let mut search = Search { sources, left_out, query, looked, found: Vec::new(), is_few: false };
-    let rarities = search.gather()?;
+    let rarities = search.gather(options.chosen.and_then(|it| it.ids))?;
     let scorer = Scorer::new(query, rarities, search.totals());
     search.rank(&scorer, options)
 }
@@ -184,13 +187,17 @@ impl Search<'_, '_> {
         Totals { docs: all, words: if docs > 0.0 { words * (all / docs) } else { 0.0 } }
     }
 
-    /// Finds the candidates; returns how rare each word of the query is.
-    fn gather(&mut self) -> rusqlite::Result<Vec<f64>> {
+    /// Finds the candidates, which are `chosen` if that is known; returns how rare each word of the query is.
+    fn gather(&mut self, chosen: Option<&HashSet<RecordId>>) -> rusqlite::Result<Vec<f64>> {
         let totals = self.totals();
         let (frequencies, unread) = self.read_words()?;
         let rarities = frequencies.into_iter().map(|docs| totals.rarity(docs)).collect();
         self.merge();
-        if let Some(few) = self.few()? {
+        let few = match chosen {
+            Some(ids) => Some(self.places_of(ids)?),
+            None => self.few()?,
+        };
+        if let Some(few) = few {
             (self.found, self.is_few) = (few, true);
             return Ok(rarities);
         }
@@ -274,6 +281,17 @@ impl Search<'_, '_> {
         });
     }
 
+    /// Where the records `ids` are.
+    fn places_of(&mut self, ids: &HashSet<RecordId>) -> rusqlite::Result<Vec<(Place, f64)>> {
+        let mut places = Vec::new();
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            for id in ids {
+                places.extend(source.doc_of(*id)?.map(|doc| ((number, doc), 0.0)));
+            }
+        }
+        Ok(places)
+    }
+
     /// All records that the filters take, if they are few.
     fn few(&mut self) -> rusqlite::Result<Option<Vec<(Place, f64)>>> {
         if !self.sources.iter().any(Source::has_filter) {
@@ -350,7 +368,11 @@ impl Search<'_, '_> {
 
     fn rank(mut self, scorer: &Scorer<'_>, options: &Options<'_>) -> rusqlite::Result<Hits> {
         let mut ranked = Ranked::default();
-        let most = if self.query.is_empty() || self.is_few { FEW } else { CANDIDATES_MAX };
+        let most = match () {
+            () if options.chosen.is_some_and(|it| it.ids.is_some()) => LOOKED_AT_MAX,
+            () if self.query.is_empty() || self.is_few => FEW,
+            () => CANDIDATES_MAX,
+        };
         self.score_found(scorer, options, most, &mut ranked)?;
         let has_filter = self.sources.iter().any(Source::has_filter);
         if has_filter && self.looked.is_bounded && ranked.hits.len() < options.limit && !self.query.is_empty() {
@@ -432,9 +454,15 @@ impl Search<'_, '_> {
         let places = &mut ranked.places;
         let read = source.read(doc, |row, sequence| {
             let words = row.words as f64;
-            (row.id, row.project, row.created_at(), words, scorer.score(sequence, words, places))
+            // In most searches no state is asked for.
+            let is_chosen = match options.chosen {
+                Some(chosen) => (chosen.accepts)(row.id, row.golden),
+                None => self.query.accepts_row(row.golden),
+            };
+            let score = is_chosen.then(|| scorer.score(sequence, words, places));
+            (row.id, row.project, row.created_at(), words, score)
         })?;
-        let Some((id, project, created_at, words, score)) = read else { return Ok(false) };
+        let Some((id, project, created_at, words, Some(score))) = read else { return Ok(false) };
         if number == 0 && options.gone.is_some_and(|gone| gone.contains(&id)) {
             return Ok(false);
         }
@@ -458,38 +486,5 @@ impl Search<'_, '_> {
         let (located, revision) = source.page(*doc)?;
         let matched = parts.words.iter().map(|it| it.word.clone()).collect();
         Ok(Hit { id: *id, source: *number, revision, located, score: score.sum(), parts, matched })
-    }
-}
-
-/// A record that was scored.
-struct Candidate {
-    id: RecordId,
-    place: Place,
-    words: f64,
-    age: Age,
-    score: Score,
-}
-
-/// The hits so far. A record that was found twice is there once.
-#[derive(Default)]
-struct Ranked {
-    hits: HashMap<RecordId, Candidate>,
-    /// Used again for each.
-    places: Places,
-}
-
-impl Ranked {
-    /// The hits, the best first: those with most of the phrases, of these (if identifiers are all that was asked for) those
-    /// with most of them, then by score.
-    fn in_order(self, identifiers_first: bool) -> Vec<Candidate> {
-        let mut hits: Vec<_> = self.hits.into_values().collect();
-        let identifiers = |it: &Candidate| if identifiers_first { it.score.identifiers } else { 0 };
-        let tier = |it: &Candidate| Reverse((it.score.phrases, identifiers(it)));
-        hits.sort_by(|a, b| {
-            let by_score = b.score.sum().total_cmp(&a.score.sum());
-            let by_age = || b.age.cmp(&a.age);
-            tier(a).cmp(&tier(b)).then(by_score).then_with(by_age)
-        });
-        hits
     }
 }

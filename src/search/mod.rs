@@ -25,11 +25,13 @@ mod line;
 mod listing;
 mod narrow;
 mod query;
+mod rank;
 mod schema;
 mod score;
 mod sequence;
 mod sieve;
 mod source;
+mod state;
 mod stem;
 mod write;
 
@@ -48,6 +50,7 @@ pub use query::Query;
 pub use schema::{PRAGMAS, SCHEMA, check, create, kind_of, merge_as_they_come, meta, origin_of, set_meta};
 pub use score::{Parts, WordScore};
 pub use sieve::{Sieve, Words};
+pub use state::{AskedState, Chosen};
 pub use write::{Doc, Writer};
 
 #[cfg(test)]

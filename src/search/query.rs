@@ -21,7 +21,9 @@ use super::expand::{Role, Token, expand};
 use super::filter::{FILTERS, Filter, UnknownValue};
 use super::score::{TITLE, Totals, about};
 use super::sequence::hash;
+use super::state::AskedState;
 use super::stem::stemmed;
+use crate::rules;
 
 /// The bytes of a query that are looked at.
 pub const BYTES_MAX: usize = 64 << 10;
@@ -39,6 +41,8 @@ pub struct Query {
     pub(super) phrases: Vec<Phrase>,
     pub(super) without: Vec<Phrase>,
     pub(super) without_filters: Vec<Filter>,
+    /// The states that were typed: of each list one, or none of it.
+    states: Vec<(Vec<AskedState>, bool)>,
     /// The filters that were typed.
     pub filter: Filter,
     is_cut: bool,
@@ -92,7 +96,7 @@ impl Query {
         for item in Items(&text[..end]) {
             query.add(item, now)?;
         }
-        let leaves_out_only = query.words.is_empty() && query.filter.is_empty() && query.without_filters.is_empty();
+        let leaves_out_only = query.words.is_empty() && query.filter.is_empty() && !query.has_excluding_or_states();
         if leaves_out_only && !query.without.is_empty() {
             query.without.clear();
             query.add_words(&text[..end]);
@@ -133,7 +137,17 @@ impl Query {
 
     /// Whether there is something that it leaves out.
     pub(super) fn leaves_out(&self) -> bool {
-        !self.without.is_empty() || !self.without_filters.is_empty()
+        !self.without.is_empty() || self.has_excluding_or_states()
+    }
+
+    /// Whether the states that were typed take a record by what its row says, where no verdict is known.
+    pub(super) fn accepts_row(&self, is_golden: bool) -> bool {
+        let state = if is_golden { rules::State::Golden } else { rules::State::Active };
+        self.states.iter().all(|(states, takes)| states.contains(&AskedState::Rule(state)) == *takes)
+    }
+
+    fn has_excluding_or_states(&self) -> bool {
+        !self.without_filters.is_empty() || !self.states.is_empty()
     }
 
     /// The filters that were typed, each with whether a record has to be accepted by it, or must not be.
@@ -156,9 +170,9 @@ impl Query {
         self.words.iter().zip(with_word).map(worth).collect()
     }
 
-    /// Whether it asks for records of some states, or leaves some out.
-    pub fn asks_for_states(&self) -> bool {
-        self.without_filters.iter().chain([&self.filter]).any(|filter| !filter.states.is_empty())
+    /// The states that were typed, each list with whether a record has to be in one of them, or must not be.
+    pub fn states(&self) -> impl Iterator<Item = (&[AskedState], bool)> {
+        self.states.iter().map(|(states, takes)| (states.as_slice(), *takes))
     }
 
     /// Whether identifiers are all that was asked for. Among other words, an identifier counts by being rare: a sentence has
@@ -188,6 +202,7 @@ impl Query {
                     add_phrase(&mut self.without, phrase);
                 }
             }
+            Item::Filter { name: "state", value, without } => self.add_states(value, !without)?,
             Item::Filter { name, value, without: false } => add_values(&mut self.filter, name, value, now)?,
             Item::Filter { name, value, without: true } => {
                 let mut filter = Filter::default();
@@ -196,6 +211,16 @@ impl Query {
                     self.without_filters.push(filter);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Adds the states that commas separate. As with other filters, those of two that ask are one list.
+    fn add_states(&mut self, value: &str, takes: bool) -> Result<(), UnknownValue> {
+        let mut states = values(value).map(AskedState::named).collect::<Result<Vec<_>, _>>()?;
+        match self.states.iter_mut().find(|it| it.1 && takes) {
+            Some((known, _)) => known.append(&mut states),
+            None => self.states.push((states, takes)),
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ impl<'c> Source<'c> {
             matching: c.prepare("SELECT rowid FROM text WHERE text MATCH ?1 ORDER BY rowid DESC LIMIT ?2")?,
             row: c.prepare(ROW)?,
             sequence: c.prepare("SELECT words FROM sequences WHERE doc = ?1")?,
-            has: c.prepare("SELECT 1 FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1")?,
+            has: c.prepare("SELECT doc FROM docs WHERE substr(id, 13) = substr(?1, 13) AND id = ?1")?,
             age: c.prepare("SELECT created, id FROM docs WHERE doc = ?1")?,
             dictionary: Dictionary::read(c)?,
             filter: expression(c, &with)?,
@@ -149,6 +149,11 @@ impl<'c> Source<'c> {
     fn newest(&mut self, limit: usize) -> rusqlite::Result<Vec<i64>> {
         let mut statement = self.connection.prepare("SELECT doc FROM docs ORDER BY created DESC, id DESC LIMIT ?1")?;
         statement.query_map([limit_of(limit)], |row| row.get(0))?.collect()
+    }
+
+    /// The number of a record; `None` if there is no such record.
+    pub fn doc_of(&mut self, id: RecordId) -> rusqlite::Result<Option<i64>> {
+        self.has.query_row([id.0.as_bytes()], |row| row.get(0)).optional()
     }
 
     /// How new a record is; `None` if there is no such record.

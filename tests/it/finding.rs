@@ -51,3 +51,55 @@ fn of_many_equals_the_newest_are_found_at_once() {
     }
     assert_newest_found();
 }
+
+/// A state is looked for: what is in it is found however many other records have the words.
+#[test]
+fn records_in_a_state_are_found_among_many_with_the_words() {
+    let home = TestHome::new();
+    let ended = home.record("experiment", "widget experiment");
+    let _ = home.cmd(["record", "outcome", &ended.id, "--result", "success", "--summary", "it held"]).ok();
+    let retired = home.record("heuristic", "widget pinned");
+    let _ = home.cmd(["retire", &retired.id]).ok();
+    let _ = home.record("heuristic", "widget loose");
+    let _ = home.record("heuristic", "widget golden");
+    home.flush();
+    let golden = "UPDATE heuristics SET is_golden = 1 WHERE rule = 'widget golden'";
+    home.index().execute_batch(golden).expect("it is taken");
+    batch(
+        &home,
+        (0..1_500).map(|n| format!("{{\"kind\":\"failure\",\"title\":\"widget broke {n}\",\"domain\":\"ci\"}}\n")),
+    );
+    let assert_found = || {
+        for (state, title) in
+            [("success", "widget experiment"), ("retired", "widget pinned"), ("golden", "widget golden")]
+        {
+            assert_eq!(found(&home, &["--state", state, "widget"]), [title]);
+            let typed = format!("state:{state}");
+            assert_eq!(found(&home, &[&typed, "widget"]), [title]);
+            assert_eq!(found(&home, &[&typed, "nothing"]), [""; 0]);
+        }
+        assert_eq!(found(&home, &["state:retired,success", "widget"]).len(), 2);
+        assert_eq!(found(&home, &["--state", "retired", "state:success", "widget"]), [""; 0]);
+        assert_eq!(found(&home, &["-state:active", "widget"]).len(), 3);
+        assert_eq!(found(&home, &["-state:retired", "kind:heuristic", "widget"]).len(), 2);
+        let active = found(&home, &["state:active", "widget"]);
+        assert!(active.len() >= 400 && !active.contains(&"widget pinned".to_owned()));
+    };
+    assert_found();
+    while home.status()["search"]["state"] != "current" {
+        home.flush();
+    }
+    assert_found();
+    let outcome = home.cmd(["search", "state:retracted", "widget"]).run().exits(65);
+    assert!(
+        outcome.stderr.contains("\"retracted\" is unknown") && !outcome.stderr.contains("mean retracted"),
+        "{outcome}"
+    );
+    // Without the index no verdict is known, which is said.
+    let index = home.index();
+    index.execute_batch("PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE theirs (x)").expect("it is free");
+    for args in [["--state", "retired"], ["--", "state:retired"]] {
+        let outcome = home.cmd([&["search"], &args[..], &["widget"]].concat()).run().exits(1);
+        assert!(outcome.stderr.contains("hardly a rule is known to be"), "{outcome}");
+    }
+}

@@ -202,7 +202,7 @@ fn ours(rules: &[Rule]) -> Connection {
 fn find_ours(connection: &Connection, text: &str) -> Vec<usize> {
     let now = jiff::Timestamp::UNIX_EPOCH;
     let query = Query::parse(text, &now.to_zoned(jiff::tz::TimeZone::UTC)).unwrap_or_default();
-    let options = Options { limit: LIMIT, project: None, now, gone: None };
+    let options = Options { limit: LIMIT, project: None, now, gone: None, chosen: None };
     let hits = find(&[connection], &query, &Filter::default(), &options).expect("an answer").hits;
     hits.iter().map(|hit| usize::try_from(hit.id.0.as_u128()).expect("a place")).collect()
 }

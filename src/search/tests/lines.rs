@@ -12,7 +12,7 @@ fn line(text: &str, [title, tags, summary]: [&str; 3]) -> (String, Vec<String>) 
     let others = [failure(2, "the test is slow", "a cache was cold"), failure(3, "the test", "the disk was full")];
     put(&mut connection, &[&[sample.clone()], &others[..]].concat());
     let query = Query::parse(text, &now()).expect("a query");
-    let options = Options { limit: 10, project: None, now: noon(), gone: None };
+    let options = Options { limit: 10, project: None, now: noon(), gone: None, chosen: None };
     let hits = find(&[&connection], &query, &Filter::default(), &options).expect("an answer").hits;
     let hit = hits.iter().find(|hit| hit.id == sample.id).expect("it is found");
     let line = best_line(&query, &sample.record, &hit.parts);

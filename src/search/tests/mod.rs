@@ -69,7 +69,7 @@ pub fn put(connection: &mut Connection, samples: &[Sample]) {
 /// The numbers of the records that `text` finds, the best first.
 pub fn found(connection: &Connection, text: &str) -> Vec<u128> {
     let query = Query::parse(text, &now()).expect("a query");
-    let options = Options { limit: 10, project: None, now: noon(), gone: None };
+    let options = Options { limit: 10, project: None, now: noon(), gone: None, chosen: None };
     let hits = find(&[connection], &query, &Filter::default(), &options).expect("an answer");
     hits.hits.iter().map(|hit| hit.id.0.as_u128()).collect()
 }

@@ -5,7 +5,7 @@ use super::*;
 /// The records that have all phrases of `text` side by side, the best first.
 fn with_phrase(connection: &Connection, text: &str) -> Vec<u128> {
     let query = Query::parse(text, &now()).expect("a query");
-    let options = Options { limit: 50, project: None, now: noon(), gone: None };
+    let options = Options { limit: 50, project: None, now: noon(), gone: None, chosen: None };
     let hits = find(&[connection], &query, &Filter::default(), &options).expect("an answer").hits;
     let is_whole = |hit: &&Hit| hit.parts.phrases == query.phrases.len();
     let whole: Vec<u128> = hits.iter().take_while(is_whole).map(|hit| hit.id.0.as_u128()).collect();
@@ -65,7 +65,7 @@ fn a_phrase_of_frequent_words_is_looked_for_in_many_records() {
     assert_eq!(with_phrase(&connection, "\"upload failed\" domain:ci"), [1]);
     assert_eq!(with_phrase(&connection, "\"upload failed\" domain:ops"), Vec::<u128>::new());
     let query = Query::parse("\"upload failed\"", &now()).expect("a query");
-    let options = Options { limit: 50, project: None, now: noon(), gone: None };
+    let options = Options { limit: 50, project: None, now: noon(), gone: None, chosen: None };
     assert!(!find(&[&connection], &query, &Filter::default(), &options).expect("an answer").hits.is_empty());
 }
 

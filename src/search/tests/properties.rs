@@ -131,7 +131,7 @@ proptest! {
         let mut connection = empty();
         let sample = failure(1, "a title", &record);
         put(&mut connection, std::slice::from_ref(&sample));
-        let options = Options { limit: 10, project: None, now: noon(), gone: None };
+        let options = Options { limit: 10, project: None, now: noon(), gone: None, chosen: None };
         let hits = find(&[&connection], &query, &Filter::default(), &options).expect("an answer").hits;
         let parts = hits.into_iter().next().map(|hit| hit.parts).unwrap_or_default();
         let line = best_line(&query, &sample.record, &parts);
@@ -167,7 +167,7 @@ fn the_work_of_a_query_is_bounded() {
         let query = Query::parse(&text, &now()).expect("a query");
         assert!(query.words.len() <= query::WORDS_MAX && query.phrases.len() <= 16 && query.without.len() <= 16);
         assert!(query.is_cut());
-        let options = Options { limit: 10, project: None, now: noon(), gone: None };
+        let options = Options { limit: 10, project: None, now: noon(), gone: None, chosen: None };
         let hits = find(&[&connection], &query, &Filter::default(), &options).expect("an answer");
         assert!(hits.looked.candidates <= 50 && hits.looked.is_cut, "{:?}", hits.looked);
     }

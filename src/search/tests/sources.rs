@@ -15,7 +15,7 @@ fn source(samples: &[Sample]) -> Connection {
 fn hits(sources: &[&Connection], text: &str, gone: &[u128]) -> Vec<(u128, usize, f64)> {
     let query = Query::parse(text, &now()).expect("a query");
     let gone: HashSet<RecordId> = gone.iter().map(|it| RecordId(Uuid::from_u128(*it))).collect();
-    let options = Options { limit: 10, project: None, now: noon(), gone: Some(&gone) };
+    let options = Options { limit: 10, project: None, now: noon(), gone: Some(&gone), chosen: None };
     let hits = find(sources, &query, &Filter::default(), &options).expect("an answer").hits;
     hits.into_iter().map(|hit| (hit.id.0.as_u128(), hit.source, hit.score)).collect()
 }
@@ -124,7 +124,7 @@ fn of_equals_in_several_sources_the_newest_are_found() {
     let first = source(&(1..=600).map(|number| at(number, 1)).collect::<Vec<_>>());
     let beside = source(&(601..=1_200).map(|number| at(number, i64::from(number == 900) * 2)).collect::<Vec<_>>());
     let query = Query::parse("widget", &now()).expect("a query");
-    let options = Options { limit: 1_000, project: None, now: noon(), gone: None };
+    let options = Options { limit: 1_000, project: None, now: noon(), gone: None, chosen: None };
     let hits = find(&[&first, &beside], &query, &Filter::default(), &options).expect("an answer").hits;
     let found: Vec<u128> = hits.iter().map(|hit| hit.id.0.as_u128()).collect();
     assert_eq!(found, [900].into_iter().chain((202..=600).rev()).collect::<Vec<_>>());
@@ -138,7 +138,7 @@ fn what_came_late_is_not_taken_for_new() {
     };
     let newest = |connection: &Connection, text: &str| -> Vec<u128> {
         let query = Query::parse(text, &now()).expect("a query");
-        let options = Options { limit: 400, project: None, now: noon(), gone: None };
+        let options = Options { limit: 400, project: None, now: noon(), gone: None, chosen: None };
         let hits = find(&[connection], &query, &Filter::default(), &options).expect("an answer").hits;
         hits.iter().map(|hit| hit.id.0.as_u128()).collect()
     };
@@ -159,7 +159,7 @@ fn what_came_late_is_not_taken_for_new() {
 fn left_out_records_count_in_how_rare_words_are() {
     let samples = samples();
     let query = Query::parse("borrow stale", &now()).expect("a query");
-    let options = Options { limit: 30, project: None, now: noon(), gone: None };
+    let options = Options { limit: 30, project: None, now: noon(), gone: None, chosen: None };
     let rarities = |sources: &[&Connection], left_out: &LeftOut| -> Vec<(String, f64)> {
         let hits = find_beside(sources, left_out, &query, &Filter::default(), &options).expect("an answer").hits;
         let mut words: Vec<_> =

@@ -21,8 +21,8 @@ const WHAT: &str = "the records were not exported";
 const BUFFER_BYTES: usize = 1 << 16;
 
 pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
-    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
-    let states = reading::states(&args.filter.state, WHAT)?;
+    let filter = reading::filter(&args.filter, &args.kind, WHAT)?;
+    let states = reading::states(&args.filter.state, &[], WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     let states = (!states.is_empty()).then(|| States::of(&view, &states)).transpose().map_err(reading::failed(WHAT))?;

@@ -30,8 +30,8 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
         let why = std::io::Error::other("--state: retracted stands alone");
         return Err(Failure::new(Exit::Usage, WHAT).because(&why));
     }
-    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
-    let states = reading::states(&states, WHAT)?;
+    let filter = reading::filter(&args.filter, &args.kind, WHAT)?;
+    let states = reading::states(&states, &[RETRACTED], WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     if is_retracted {

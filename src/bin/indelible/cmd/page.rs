@@ -32,8 +32,8 @@ pub fn run(context: &Context, args: &PageArgs) -> Result<Exit, Failure> {
             .because(&why)
             .hint("name a file: `indelible page --out page.html`"));
     }
-    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
-    let states = reading::states(&args.filter.state, WHAT)?;
+    let filter = reading::filter(&args.filter, &args.kind, WHAT)?;
+    let states = reading::states(&args.filter.state, &[], WHAT)?;
     let home = context.open(WHAT)?;
     let redactor = context.settings(&home)?.redactor()?;
     let view = reading::view(context, &home)?;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use console::Style;
 use indelible::model::text::{counted, shortened, visible_line_on_screen as visible_line};
-use indelible::query::{Ask, Found, Hit, States, search};
-use indelible::search::{BestLine, Parts, Query, State};
+use indelible::query::{Ask, Found, Hit, search};
+use indelible::search::{BestLine, Parts, Query};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -25,20 +25,20 @@ const BESIDE_DOMAIN: usize = 51;
 pub fn run(context: &Context, args: &SearchArgs) -> Result<Exit, Failure> {
     let text = words_of(&args.words);
     let query = Query::parse(&text, &zone::now()).map_err(|error| reading::unknown(WHAT, &error))?;
-    let filter = reading::filter(&args.filter, &[], &args.kind, WHAT)?;
-    let states = reading::states(&args.filter.state, WHAT)?;
+    let filter = reading::filter(&args.filter, &args.kind, WHAT)?;
+    let states = reading::states(&args.filter.state, &[], WHAT)?;
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     let project = reading::here();
-    // No store has states: what is found is judged afterwards.
-    let limit = if states.is_empty() { args.limit } else { 0 };
-    let ask = Ask { query: &query, filter: &filter, limit, project: project.as_deref(), now: Timestamp::now() };
-    let mut found = search(&view, &ask).map_err(reading::failed(WHAT))?;
-    if !states.is_empty() {
-        let states = States::of(&view, &states).map_err(reading::failed(WHAT))?;
-        found.hits.retain(|it| states.accepts(it.recorded.id, it.recorded.state == State::Golden));
-        found.hits.truncate(if args.limit == 0 { usize::MAX } else { args.limit });
-    }
+    let ask = Ask {
+        query: &query,
+        filter: &filter,
+        states: &states,
+        limit: args.limit,
+        project: project.as_deref(),
+        now: Timestamp::now(),
+    };
+    let found = search(&view, &ask).map_err(reading::failed(WHAT))?;
     let notes: Vec<String> = view.notes().iter().chain(&found.notes).cloned().collect();
     reading::say_notes(context, &notes);
     if args.jsonl {

@@ -43,11 +43,11 @@ pub fn failed(what: &'static str) -> impl Fn(query::Error) -> Failure {
     move |error| Failure::of(what, &error)
 }
 
-/// The filter that the flags ask for, with the values `states` and `kinds` for the filters of these names.
+/// The filter that the flags ask for, with the values `kinds` for the filter of that name. Of states, see [`states`].
 ///
 /// # Errors
 /// Exit 65 for a value that a filter does not know, and for `--here` outside of a project.
-pub fn filter(args: &FilterArgs, states: &[String], kinds: &[String], what: &str) -> Result<Filter, Failure> {
+pub fn filter(args: &FilterArgs, kinds: &[String], what: &str) -> Result<Filter, Failure> {
     let mut filter = Filter::default();
     let now = zone::now();
     let mut add = |name: &'static str, values: &[String]| {
@@ -59,7 +59,6 @@ pub fn filter(args: &FilterArgs, states: &[String], kinds: &[String], what: &str
         ("tag", &args.tag),
         ("project", &args.project),
         ("severity", &args.severity),
-        ("state", states),
         ("agent", &args.agent),
         ("session", &args.session),
         ("origin", &args.origin),
@@ -79,15 +78,16 @@ pub fn filter(args: &FilterArgs, states: &[String], kinds: &[String], what: &str
     Ok(filter)
 }
 
-/// The states that are named `names`.
+/// The states that are named `names`. In a message, `more` are known as well: the caller takes these out.
 ///
 /// # Errors
 /// Exit 65 for a name that is not known.
-pub fn states(names: &[String], what: &str) -> Result<Vec<State>, Failure> {
-    let known = || State::names().into_iter().chain(["retracted"]).collect();
+pub fn states(names: &[String], more: &[&'static str], what: &str) -> Result<Vec<State>, Failure> {
     let state = |name: &String| {
-        State::named(name)
-            .ok_or_else(|| unknown(what, &UnknownValue { filter: "state", value: name.clone(), known: known() }))
+        State::named(name).map_err(|mut error| {
+            error.known.extend(more);
+            unknown(what, &error)
+        })
     };
     names.iter().map(state).collect()
 }

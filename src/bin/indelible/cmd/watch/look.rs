@@ -148,7 +148,8 @@ impl<'h> Looker<'h> {
         let query = Query::parse(words, &zone::now()).map_err(|error| error.to_string())?;
         let view = View::open(self.home, self.options.clone(), INDEX_WAIT);
         let filter = Filter::default();
-        let ask = Ask { query: &query, filter: &filter, limit: HITS_MAX, project: None, now: Timestamp::now() };
+        let ask =
+            Ask { query: &query, filter: &filter, states: &[], limit: HITS_MAX, project: None, now: Timestamp::now() };
         let found = query::search(&view, &ask).map_err(|error| chain(&error))?;
         let records = found.hits.into_iter().map(|hit| hit.recorded).collect();
         self.with_stages(&view, records).map_err(|error| chain(&error))

@@ -67,7 +67,8 @@ fn call(session: &mut Session, arguments: &Arguments<'_>) -> Result<String, Refu
     let view = reading::view(&context, &home)?;
     let project = here.as_deref();
     // One more than is shown, to know whether there are more.
-    let ask = Ask { query: &query, filter: &filter, limit: begin + limit + 1, project, now: Timestamp::now() };
+    let ask =
+        Ask { query: &query, filter: &filter, states: &[], limit: begin + limit + 1, project, now: Timestamp::now() };
     let mut found = search(&view, &ask).map_err(reading::failed(WHAT))?;
     let confirmed = |hit: Hit| Ok(Hit { recorded: quoting::confirmed(&view, hit.recorded)?, ..hit });
     found.hits = found.hits.into_iter().map(confirmed).collect::<Result<_, _>>().map_err(reading::failed(WHAT))?;
