@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::model::text::chain;
 use crate::model::{Kind, OtherHome, RecordId, RecordPath, limits};
 use crate::page::{self, StateFile};
 use crate::rules::Standing;
-use crate::target::history::{FileCommit, History};
+use crate::target::history::{self, FileCommit, History};
 use crate::target::index::Judged;
 
 use super::judged::{judged, newest};
@@ -44,6 +45,8 @@ pub struct Details {
     pub judged: Judged,
     /// Those of the verdicts that other homes gave, with the home.
     pub elsewhere: BTreeMap<RecordId, OtherHome>,
+    /// Why the history could not be read, if it could not: then its commits are not known.
+    pub history_error: Option<String>,
     /// How sure it is by now, against the newest record of the home; `None` if it is no rule.
     pub standing: Option<Standing>,
 }
@@ -63,7 +66,7 @@ pub enum Shown {
 /// that changed its page.
 ///
 /// # Errors
-/// [`Error::Index`], [`Error::History`].
+/// [`Error::Index`].
 pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: bool) -> Result<Shown, Error> {
     let recorded = match view.get(id, path)? {
         Seen::Visible(recorded) => *recorded,
@@ -77,16 +80,9 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
         Err(error) if error.is_not_found() => Place::Missing,
         Ok(Some(_)) | Err(_) => Place::Other,
     };
-    let (mut commit, mut history) = (None, None);
-    match (view.history(), with_history) {
-        (None, _) => {}
-        (Some(commits), true) => {
-            let all = commits.commits_of(&page)?;
-            commit = all.last().cloned();
-            history = Some(all);
-        }
-        (Some(commits), false) => commit = introduced(view, commits, &page, recorded.created_at)?,
-    }
+    let commits = Commits::of(view, &page, recorded.created_at, with_history);
+    let history_error = commits.as_ref().err().map(|error| chain(error));
+    let Commits { commit, history } = commits.unwrap_or_default();
     let judged = judged(view, id)?;
     let standing = match recorded.kind() {
         Kind::Heuristic => {
@@ -101,26 +97,50 @@ pub fn show(view: &View<'_>, id: RecordId, path: Option<&str>, with_history: boo
             elsewhere.extend(index.other_home(given.id)?.map(|home| (given.id, home)));
         }
     }
-    Ok(Shown::Visible(Box::new(Details { recorded, file, commit, history, judged, elsewhere, standing })))
+    Ok(Shown::Visible(Box::new(Details {
+        recorded,
+        file,
+        commit,
+        history,
+        judged,
+        elsewhere,
+        history_error,
+        standing,
+    })))
 }
 
-/// The commit that introduced `page`: as search.db has noted it, or found by a walk.
-fn introduced(
-    view: &View<'_>,
-    history: &History,
-    page: &str,
-    created_at: Timestamp,
-) -> Result<Option<FileCommit>, Error> {
-    if let (Some(database), Some(tip)) = (view.search(), history.tip_name()?)
-        && let Ok(Some(commits)) = database.commits(tip)
-        && let Ok(Some(from)) = commits.first_since(created_at)
-    {
-        let at = |place| commits.at(place).ok().flatten().map(|noted| (noted.id, noted.tree));
-        if let Some(found) = history.introduced_among(page, (from, commits.last()), at)? {
-            return Ok(Some(found));
+/// The commits of a page.
+#[derive(Default)]
+struct Commits {
+    commit: Option<FileCommit>,
+    history: Option<Vec<FileCommit>>,
+}
+
+impl Commits {
+    /// Those of `page`; all of them only `with_history`.
+    fn of(view: &View<'_>, page: &str, created_at: Timestamp, with_history: bool) -> Result<Commits, history::Error> {
+        let Some(commits) = view.history() else { return Ok(Commits::default()) };
+        if with_history {
+            let all = commits.commits_of(page)?;
+            return Ok(Commits { commit: all.last().cloned(), history: Some(all) });
         }
+        let noted = as_noted(view, commits, page, created_at);
+        let commit = match noted {
+            Some(commit) => Some(commit),
+            None => commits.introduced_by(page, created_at, COMMIT_WITHIN)?,
+        };
+        Ok(Commits { commit, history: None })
     }
-    Ok(history.introduced_by(page, created_at, COMMIT_WITHIN)?)
+}
+
+/// The commit that introduced `page`, as search.db has noted it. `None` if it has not, or has noted what the history does not
+/// have: then a walk tells.
+fn as_noted(view: &View<'_>, history: &History, page: &str, created_at: Timestamp) -> Option<FileCommit> {
+    let tip = history.tip_name().ok()??;
+    let commits = view.search()?.commits(tip).ok()??;
+    let from = commits.first_since(created_at).ok()??;
+    let at = |place| commits.at(place).ok().flatten().map(|noted| (noted.id, noted.tree));
+    history.introduced_among(page, (from, commits.last()), at).ok()?
 }
 
 /// Every byte of the page of `recorded`: of its file, or as the history has it, or as it will be placed.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::changes::{Subject, put};
 use crate::hook::with_mounts;
-use crate::support::{Outcome, Receipt, TestHome, Worker};
+use crate::support::{Outcome, Receipt, TestHome, Worker, opened_search};
 
 /// The titles that `list` shows, in its order.
 #[track_caller]
@@ -544,6 +544,42 @@ fn the_commits_of_a_record_are_those_that_git_names() {
     assert_eq!(line(&self::shown(&home, &receipt.id)["commit"]), by_git[1], "found without all of the history");
     let text = home.cmd(["show", &receipt.id, "--history"]).ok().stdout;
     assert!(text.contains("Amend failure: amended") && text.contains("amended     title"), "{text}");
+}
+
+/// A commit that search.db has noted wrongly is found in the history, and the record is shown even where that is damaged.
+#[test]
+fn a_record_is_shown_where_its_commit_cannot_be_found() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "committed");
+    home.flush();
+    let _ = home.record("failure", "a later one");
+    home.flush();
+    let commit = shown(&home, &receipt.id)["commit"].clone();
+    opened_search(&home).execute_batch("UPDATE commits SET tree = zeroblob(20)").expect("it can be written");
+    assert_eq!(shown(&home, &receipt.id)["commit"], commit);
+    let verified = home.cmd(["verify"]).run().exits(0).stdout;
+    assert!(verified.contains("is not what the history has"), "{verified}");
+    let _ = home.cmd(["repair"]).ok();
+    let verified = home.cmd(["verify"]).run().exits(0).stdout;
+    assert!(!verified.contains("is not what the history has"), "{verified}");
+    assert_eq!(shown(&home, &receipt.id)["commit"], commit);
+    // Every object of the history, damaged.
+    let objects = everything(&home)
+        .into_iter()
+        .filter(|(path, _)| path.is_file() && path.to_string_lossy().contains(".git/objects/"));
+    for (path, (bytes, _)) in objects {
+        fs::remove_file(&path).expect("it is there");
+        fs::write(&path, vec![7; bytes.len()]).expect("it can be written");
+    }
+    for args in [&["show"][..], &["show", "--history"]] {
+        let answer = home.cmd(args.iter().chain(&["--json", &receipt.id])).ok().json();
+        assert_eq!((&answer["records"][0]["title"], &answer["count"]), (&"committed".into(), &1.into()));
+        assert!(answer["notes"].to_string().contains("commits are not shown"), "{answer}");
+    }
+    let outcome = home.cmd(["show", &receipt.id]).ok();
+    assert!(outcome.stdout.contains("the history cannot be read"), "{outcome}");
+    let page = fs::read(home.join(&receipt.page())).expect("it was placed");
+    assert_eq!(home.cmd(["show", "--raw", &receipt.id]).ok().stdout.into_bytes(), page);
 }
 
 #[test]

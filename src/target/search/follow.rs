@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::file::{SearchFile, put};
-use super::{Bound, Cursor, Error, Following, Search, WAIT, Watermark, documents};
+use super::{Bound, Cursor, Error, Following, Search, WAIT, Watermark, documents, noted};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::progress::Progress;
@@ -103,7 +103,12 @@ impl Search<'_> {
     /// Checks all of it, and throws it away if something is wrong. Returns what was.
     pub fn check(&mut self) -> Option<String> {
         self.is_behind = true;
-        let wrong = match self.reach().and_then(|file| file.map(|file| file.damage()).transpose()) {
+        let home = self.exclusive.home();
+        let look = |file: &mut SearchFile| match file.damage()? {
+            None => noted::wrong(home, &file.connection),
+            damage => Ok(damage),
+        };
+        let wrong = match self.reach().and_then(|file| file.map(look).transpose()) {
             Ok(damage) => damage.flatten().map(Error::Unusable),
             Err(error) if error.is_unusable() => Some(error),
             Err(error) => {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Cursor, Error, WAIT, Watermark, file};
+use super::{Cursor, Error, WAIT, Watermark, file, noted};
 use crate::home::Home;
 use crate::model::layout::SEARCH;
 use crate::model::text::chain;
@@ -142,9 +142,13 @@ impl SearchDb {
         docs.and_then(|docs| u64::try_from(docs).ok()).unwrap_or(0)
     }
 
-    /// What SQLite finds wrong with it at a look that does not read the content; `None` if it is sound.
-    pub(super) fn damage(&self) -> Result<Option<String>, Error> {
+    /// What is wrong with it: what SQLite finds at a look that does not read the content, or a commit that the history of `home` does not
+    /// have so. `None` if it is sound.
+    pub(super) fn damage(&self, home: &Home) -> Result<Option<String>, Error> {
         let first = self.connection().query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-        Ok(Some(first.map_err(file::error("check"))?).filter(|line| line != "ok"))
+        match first.map_err(file::error("check"))? {
+            line if line == "ok" => noted::wrong(home, self.connection()),
+            line => Ok(Some(line)),
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! 1. Once in a process the chain is compared with the history's tip. What was committed since its last commit is added
 //!    behind it. If that is more than [`SINCE_MAX`], or does not lead to it, a new chain begins at the tip.
 //! 2. Then the chain grows backwards, slice by slice, to the history's first commit. Its first commit is the cursor.
-//! 3. A history that cannot be read ends this for the process, and is no failure of search: readers walk then.
+//! 3. `verify` and `repair` compare the chain with the history: a damaged one is thrown away with the file.
+//! 4. A history that cannot be read ends this for the process, and is no failure of search: readers walk then.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -15,8 +16,11 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use super::file::{ROWS, error, rows_mark};
 use super::{Error, Search};
+use crate::home::Home;
 use crate::model::text::chain;
 use crate::search::{self, CommitNote, ObjectId};
 use crate::target::history::{self, CommitId, History, HistoryOptions, Standing};
@@ -136,6 +140,32 @@ impl Search<'_> {
             self.noting.begins = Some(earlier.last().map_or(first.id, |first| first.id));
         }
         Ok(Ok(is_end))
+    }
+}
+
+/// What is wrong with the chain of `connection`: a commit in it is not the one that the history has there. `None` if it is right, as
+/// far as the history can be read.
+pub(super) fn wrong(home: &Home, connection: &Connection) -> Result<Option<String>, Error> {
+    let Some(last) = search::last_commit(connection).map_err(error("read"))? else { return Ok(None) };
+    let Ok(history) = History::open(home.path(), HistoryOptions::default()) else { return Ok(None) };
+    let (mut place, mut wrong, mut failed) = (last.place, None, None);
+    let walked = history.each_back_from(last.id, |commit, stands| {
+        match search::commit_at(connection, place) {
+            Ok(Some(noted)) if (noted.id, noted.tree) == (commit.bytes(), stands.tree) => {
+                place -= 1;
+                return ControlFlow::Continue(());
+            }
+            Ok(Some(_)) => wrong = Some(format!("what it says of commit {commit} is not what the history has")),
+            // It begins here.
+            Ok(None) => {}
+            Err(error) => failed = Some(error),
+        }
+        ControlFlow::Break(())
+    });
+    match (failed, walked) {
+        (Some(source), _) => Err(error("read")(source)),
+        (None, Err(_)) => Ok(None),
+        (None, Ok(())) => Ok(wrong),
     }
 }
 

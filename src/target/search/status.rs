@@ -79,7 +79,7 @@ fn look(home: &Home, index: Option<&Index>, check: bool) -> SearchStatus {
         Ok(Some(found)) => found,
     };
     if check {
-        match found.damage() {
+        match found.damage(home) {
             Ok(None) => {}
             Ok(Some(damage)) => return of(SearchState::None, Some(Error::Unusable(damage).to_string())),
             Err(error) if error.is_unusable() => return of(SearchState::None, Some(chain(&error))),

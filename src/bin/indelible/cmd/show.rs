@@ -38,13 +38,16 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
             Named::Nothing => missing.push(unknown(text)),
         }
     }
-    reading::say_notes(context, view.notes());
+    let unread = found.iter().find_map(|it| it.history_error.as_ref());
+    let unread = unread.map(|why| format!("commits are not shown: {why}: `indelible verify` says what is damaged"));
+    let notes: Vec<String> = view.notes().iter().chain(&unread).cloned().collect();
+    reading::say_notes(context, &notes);
     match (args.raw, context.json) {
         (true, _) => say_raw(&view, &found)?,
         (false, true) => {
             let records: Vec<Value> = found.iter().map(data).collect();
             if missing.is_empty() || !records.is_empty() {
-                output::json(&json!({ "count": records.len(), "records": records, "notes": view.notes() }));
+                output::json(&json!({ "count": records.len(), "records": records, "notes": notes }));
             }
         }
         (false, false) => {
@@ -104,7 +107,7 @@ fn say_raw(view: &View<'_>, found: &[Details]) -> Result<(), Failure> {
 
 /// A record as data, with what the other stores have of it.
 fn data(details: &Details) -> Value {
-    let Details { recorded, file, commit, history, judged, elsewhere, standing } = details;
+    let Details { recorded, file, commit, history, judged, elsewhere, standing, .. } = details;
     let mut data = json!(recorded);
     data["file"] = json!(file);
     data["commit"] = commit.as_ref().map_or(Value::Null, commit_data);
@@ -153,7 +156,7 @@ fn commit_data(commit: &FileCommit) -> Value {
 
 /// A record for people.
 fn text_of(screen: &Screen, details: &Details) -> String {
-    let Details { recorded, file, commit, history, judged, elsewhere, standing } = details;
+    let Details { recorded, file, commit, history, judged, elsewhere, standing, history_error } = details;
     let mut text =
         format!("{} {}\n{}\n\n", screen.kind(recorded.kind()), recorded.id, screen.bold(&line_of(recorded.title())));
     let mut show =
@@ -196,7 +199,10 @@ fn text_of(screen: &Screen, details: &Details) -> String {
         Place::Other => show("file", &format!("{place} (something else is there)")),
     }
     show("row", &recorded.row_id.map_or_else(|| "none yet".into(), |row| row.to_string()));
-    show("commit", &commit_text(screen, recorded, commit.as_ref()));
+    match history_error {
+        None => show("commit", &commit_text(screen, recorded, commit.as_ref())),
+        Some(_) => show("commit", "not known: the history cannot be read"),
+    }
     for commit in history.iter().flatten() {
         let change = format!("{:?}", commit.change).to_lowercase();
         show(&change, &format!("{}  {}", commit_line(screen, commit), line_of(&commit.subject)));
