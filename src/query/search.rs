@@ -118,7 +118,7 @@ pub(super) fn without_lines(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Err
 fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, Error> {
     let states = InStates::of(view, ask)?;
     let mut beside = Beside::default();
-    let mut notes: Vec<String> = states.note().into_iter().collect();
+    let mut notes: Vec<String> = states.note().into_iter().chain(ask.query.note()).collect();
     let database = view.search();
     let (standing, mut complete) = match (&database, &view.index) {
         (Some(database), Some(_)) => {

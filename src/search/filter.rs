@@ -33,23 +33,34 @@ impl State {
     }
 }
 
-/// The values of a filter; what is typed beyond them is not looked at.
-const VALUES_MAX: usize = 64;
+/// The values of a filter. More of them are refused: every name of the home is held against each.
+const VALUES_MAX: usize = 500;
 
 /// The filters by name, in the order of the manual.
 pub const FILTERS: [&str; 11] =
     ["kind", "domain", "tag", "project", "severity", "state", "agent", "session", "origin", "since", "until"];
 
-/// A value that its filter does not know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{filter}: {value:?} is unknown; known are {}", known.join(", "))]
+/// A value that its filter does not know, or that is one too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownValue {
     /// The filter's name.
     pub filter: &'static str,
     /// What was given.
     pub value: String,
-    /// The values that it knows, or examples of them.
+    /// The values that it knows, or examples of them; empty if the filter has as many values as it takes.
     pub known: Vec<&'static str>,
+}
+
+impl std::error::Error for UnknownValue {}
+
+impl fmt::Display for UnknownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UnknownValue { filter, value, known } = self;
+        match known.is_empty() {
+            true => write!(f, "{filter}: {value:?} is one too many: a filter takes {VALUES_MAX} values"),
+            false => write!(f, "{filter}: {value:?} is unknown; known are {}", known.join(", ")),
+        }
+    }
 }
 
 /// What has to be true of a record. An empty list takes everything.
@@ -117,7 +128,6 @@ impl Filter {
     /// # Errors
     /// [`UnknownValue`]. A name that is no filter's is the caller's mistake, and ignored.
     pub fn add(&mut self, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
-        let text = || value.trim().to_owned();
         match name {
             "kind" => {
                 let plural = Kind::ALL.into_iter().find(|kind| kind.plural().eq_ignore_ascii_case(value.trim()));
@@ -125,11 +135,11 @@ impl Filter {
             }
             "origin" => add(&mut self.origins, known("origin", value, &Origin::ALL, Origin::name)?),
             "severity" => severities(value)?.into_iter().for_each(|it| add(&mut self.severities, it)),
-            "domain" => add(&mut self.domains, text()),
-            "tag" => add(&mut self.tags, text()),
-            "project" => add(&mut self.projects, text()),
-            "agent" => add(&mut self.agents, text()),
-            "session" => add(&mut self.sessions, text()),
+            "domain" => add_text("domain", &mut self.domains, value)?,
+            "tag" => add_text("tag", &mut self.tags, value)?,
+            "project" => add_text("project", &mut self.projects, value)?,
+            "agent" => add_text("agent", &mut self.agents, value)?,
+            "session" => add_text("session", &mut self.sessions, value)?,
             "since" => self.since = self.since.max(Some(period("since", value, now)?.0)),
             "until" => {
                 let until = period("until", value, now)?.1;
@@ -207,9 +217,22 @@ impl fmt::Display for State {
     }
 }
 
-/// Adds a value that the filter does not have, up to [`VALUES_MAX`].
+/// Adds a text that the filter `name` does not have, up to [`VALUES_MAX`].
+fn add_text(name: &'static str, values: &mut Vec<String>, value: &str) -> Result<(), UnknownValue> {
+    let value = value.trim();
+    if values.iter().any(|it| it == value) {
+        return Ok(());
+    }
+    if values.len() >= VALUES_MAX {
+        return Err(UnknownValue::new(name, value, Vec::new()));
+    }
+    values.push(value.to_owned());
+    Ok(())
+}
+
+/// Adds one of a few values, unless the filter has it.
 fn add<T: PartialEq>(values: &mut Vec<T>, value: T) {
-    if values.len() < VALUES_MAX && !values.contains(&value) {
+    if !values.contains(&value) {
         values.push(value);
     }
 }

@@ -32,7 +32,7 @@ pub const WORDS_MAX: usize = 64;
 /// So many letters and digits after a dash are options.
 const OPTIONS_MAX: usize = 2;
 /// The phrases, exclusions and excluding filters that are looked at, each.
-const ITEMS_MAX: usize = 16;
+const ITEMS_MAX: usize = 64;
 
 /// A query.
 #[derive(Clone, Debug, Default)]
@@ -88,10 +88,7 @@ impl Query {
     /// # Errors
     /// [`UnknownValue`] of a filter with closed values.
     pub fn parse(text: &str, now: &Zoned) -> Result<Query, UnknownValue> {
-        let mut end = text.len().min(BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = end_of(text);
         let mut query = Query { is_cut: end < text.len(), ..Query::default() };
         for item in Items(&text[..end]) {
             query.add(item, now)?;
@@ -106,10 +103,7 @@ impl Query {
 
     /// A query of the words of `text`, whatever syntax it has: for text that was not written as a query.
     pub fn of_words(text: &str) -> Query {
-        let mut end = text.len().min(BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = end_of(text);
         let mut query = Query { is_cut: end < text.len(), ..Query::default() };
         query.add_words(&text[..end]);
         query
@@ -181,6 +175,16 @@ impl Query {
         !self.words.iter().any(|it| it.role == Role::Word)
     }
 
+    /// That the query was longer than what is looked at, for people; `None` if it was not.
+    pub fn note(&self) -> Option<String> {
+        let bytes = crate::model::text::number(BYTES_MAX as u64);
+        let note = format!(
+            "the query is too long, and some of it was not looked at: {WORDS_MAX} different words are, and {ITEMS_MAX} phrases, words and \
+             filters to leave out each, within {bytes} bytes"
+        );
+        self.is_cut.then_some(note)
+    }
+
     /// Whether the query was longer than what is looked at.
     pub fn is_cut(&self) -> bool {
         self.is_cut
@@ -193,13 +197,13 @@ impl Query {
                 self.add_words(text);
                 let phrase = phrase(text);
                 if phrase.stems.len() > 1 {
-                    add_phrase(&mut self.phrases, phrase);
+                    self.is_cut |= !add_phrase(&mut self.phrases, phrase);
                 }
             }
             Item::Without(text) => {
                 let phrase = phrase(text);
                 if !phrase.stems.is_empty() {
-                    add_phrase(&mut self.without, phrase);
+                    self.is_cut |= !add_phrase(&mut self.without, phrase);
                 }
             }
             Item::Filter { name: "state", value, without } => self.add_states(value, !without)?,
@@ -207,8 +211,9 @@ impl Query {
             Item::Filter { name, value, without: true } => {
                 let mut filter = Filter::default();
                 add_values(&mut filter, name, value, now)?;
-                if self.without_filters.len() < ITEMS_MAX {
-                    self.without_filters.push(filter);
+                match self.without_filters.len() < ITEMS_MAX {
+                    true => self.without_filters.push(filter),
+                    false => self.is_cut = true,
                 }
             }
         }
@@ -257,6 +262,18 @@ impl Query {
     }
 }
 
+/// The end of what of `text` is looked at: between two words, if there are two.
+fn end_of(text: &str) -> usize {
+    if text.len() <= BYTES_MAX {
+        return text.len();
+    }
+    let mut end = BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].rfind(char::is_whitespace).unwrap_or(end)
+}
+
 /// Adds the values that commas separate.
 fn add_values(filter: &mut Filter, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
     values(value).try_for_each(|value| filter.add(name, value, now))
@@ -266,10 +283,14 @@ fn values(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').filter(|value| !value.trim().is_empty())
 }
 
-fn add_phrase(phrases: &mut Vec<Phrase>, phrase: Phrase) {
-    if phrases.len() < ITEMS_MAX && phrases.iter().all(|it| it.stems != phrase.stems) {
+/// Adds a phrase that is not there. False if there are too many.
+fn add_phrase(phrases: &mut Vec<Phrase>, phrase: Phrase) -> bool {
+    let is_there = phrases.iter().any(|it| it.stems == phrase.stems);
+    let has_room = phrases.len() < ITEMS_MAX;
+    if !is_there && has_room {
         phrases.push(phrase);
     }
+    is_there || has_room
 }
 
 fn phrase(text: &str) -> Phrase {

@@ -103,3 +103,31 @@ fn records_in_a_state_are_found_among_many_with_the_words() {
         assert!(outcome.stderr.contains("hardly a rule is known to be"), "{outcome}");
     }
 }
+
+/// What is typed counts, or it is said that it does not.
+#[test]
+fn nothing_that_is_typed_is_dropped_in_silence() {
+    let home = TestHome::new();
+    for title in ["alpha", "alpha gamma", "alpha delta"] {
+        let _ = home.record("failure", title);
+    }
+    let domain = home.cmd(["list", "--limit", "1", "--json"]).ok().json()["records"][0]["domain"].clone();
+    let domain = domain.as_str().expect("it has one");
+    let many = |count: usize| -> String { (0..count).map(|n| format!("x{n},")).collect::<String>() + domain };
+    assert_eq!(home.cmd(["list", "--json", "--domain", &many(70)]).ok().json()["count"], 3);
+    assert_eq!(found(&home, &[&format!("domain:{}", many(70)), "alpha"]).len(), 3);
+    for args in [&["list", "--domain", &many(500)][..], &["search", &format!("domain:{}", many(500)), "alpha"]] {
+        let outcome = home.cmd(args).run().exits(65);
+        assert!(outcome.stderr.contains("is one too many: a filter takes 500 values"), "{outcome}");
+    }
+    let words = |count: usize, sign: &str| -> String { (0..count).map(|n| format!("{sign}zzz{n} ")).collect() };
+    assert_eq!(found(&home, &["--", &format!("alpha {} -gamma", words(20, "-"))]).len(), 2);
+    let filters: String = (0..20).map(|n| format!("-domain:y{n} ")).collect();
+    assert_eq!(found(&home, &["--", &format!("alpha {filters} -kind:failure")]), [""; 0]);
+    // A filter is not cut in its middle.
+    assert_ne!(home.cmd(["search", &("a ".repeat(32_763) + "kind:failure")]).run().code(), Some(65));
+    for query in [format!("{}alpha", words(80, "")), format!("alpha {}", words(70, "-"))] {
+        let outcome = home.cmd(["search", "--", &query]).run();
+        assert!(outcome.stderr.contains("some of it was not looked at"), "{outcome}");
+    }
+}
