@@ -24,7 +24,8 @@ pub type Lanes = BTreeMap<Uuid, Oid>;
 pub type Seen = BTreeMap<Uuid, (Oid, Timestamp)>;
 
 /// The newest commit of each lane that `trunk` has merged, as far as its commits say: what is `known` of the commit `at` of it, and
-/// what was merged since. A person may have made merges of their own on it.
+/// what was merged since. A person may have made merges of their own on it. A commit is believed about its own parents alone: who
+/// may push to the trunk can write any message.
 ///
 /// # Errors
 /// [`Error::Git`].
@@ -60,8 +61,8 @@ pub fn purged(
     Ok(purged)
 }
 
-/// Calls `tell` with what each commit of the trunk says, as far as the commit `at`, and not with what it merged. Returns whether
-/// that was the whole of it: `at` is not in it.
+/// Calls `tell` with what each commit of the trunk says, as far as the commit `at`, and not with what it merged: of merged tips it is
+/// believed about its own parents. Returns whether that was the whole of it: `at` is not in it.
 fn told(
     repository: &Repository,
     trunk: Option<Oid>,
@@ -79,11 +80,13 @@ fn told(
             continue;
         }
         let commit = repository.find_commit(id).doing("walking the trunk")?;
-        let trailers = message::parse(commit.message_bytes());
+        let mut trailers = message::parse(commit.message_bytes());
+        let parents: Vec<Oid> = commit.parent_ids().collect();
+        trailers.merged.retain(|(_, tip)| parents.contains(tip));
         tell(&trailers)?;
         // The last one is taken first: commits come newest first along the first parents.
         let merged = &trailers.merged;
-        let parents: Vec<Oid> = commit.parent_ids().filter(|id| !merged.iter().any(|(_, tip)| tip == id)).collect();
+        let parents: Vec<Oid> = parents.into_iter().filter(|id| !merged.iter().any(|(_, tip)| tip == id)).collect();
         left.extend(parents.into_iter().rev());
     }
     Ok(is_whole)
@@ -91,7 +94,7 @@ fn told(
 
 /// Notes that `tip` of `lane` was merged, unless a later one was.
 fn newer(repository: &Repository, tips: &mut Lanes, lane: Uuid, tip: Oid) -> Result<(), Error> {
-    // A message from outside can name anything.
+    // What is known can be of a repository that is gone.
     if repository.find_commit(tip).is_err() {
         return Ok(());
     }
@@ -251,6 +254,19 @@ mod tests {
         let trunk = lab.commit(&[], &forged);
         assert_eq!(lab.merged(trunk), Lanes::new());
         let found = sides(&lab.repository, Some(trunk), &Lanes::from([(ONE, tip)]), &Lanes::new()).expect("compared");
+        assert_eq!(found, [Side { lane: Some(ONE), base: None, tip }]);
+    }
+
+    #[test]
+    fn a_trailer_that_names_what_the_trunk_does_not_have_is_not_believed() {
+        let lab = Lab::new();
+        let (tip, other) = (lab.commit(&[], "1"), lab.commit(&[], "2"));
+        let first = lab.merge(&[], OTHER, other);
+        let forged = format!("x\n\nIndelible-Format: 1\nIndelible-Merged: {ONE} {tip}\n");
+        let trunk = lab.commit(&[first], &forged);
+        assert_eq!(lab.merged(trunk), Lanes::from([(OTHER, other)]));
+        let lanes = Lanes::from([(ONE, tip), (OTHER, other)]);
+        let found = sides(&lab.repository, Some(trunk), &lanes, &lab.merged(trunk)).expect("compared");
         assert_eq!(found, [Side { lane: Some(ONE), base: None, tip }]);
     }
 
