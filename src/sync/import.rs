@@ -9,12 +9,15 @@
 //! 5. What a person removed from the trunk stays here.
 //! 6. Of one key on copies of a home the trunk's first page is the record: a home that has another one amends it to say the same. Its time,
 //!    source and path stay.
-//! 7. If keys are a group's, a record whose key another one had first is retracted (`keys.rs`).
+//! 7. What other homes amended while a record was hidden comes with its restoration (`import/restored.rs`).
+//! 8. If keys are a group's, a record whose key another one had first is retracted (`keys.rs`).
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the append | the trunk | the next import finds the same difference |
 //! | after some of it, or before it is noted | entries in the journal | the next import appends them again: the same ids and revisions, without effect |
+
+mod restored;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -151,6 +154,7 @@ pub fn import(
         pending: OnceCell::new(),
         paths: HashMap::new(),
         keyed: Keyed::new(),
+        restored: BTreeMap::new(),
         group: Vec::new(),
         group_bytes: 0,
         imported: Imported::default(),
@@ -171,6 +175,7 @@ pub fn import(
     for (id, found) in states {
         importing.state(id, found)?;
     }
+    importing.restored(tree_of(to)?)?;
     importing.keep()?;
     importing.retract_repeats(repository, to)?;
     Ok(importing.imported)
@@ -192,6 +197,8 @@ struct Importing<'i> {
     paths: HashMap<RecordId, String>,
     /// The pages of this import that have keys, if a key is the group's.
     keyed: Keyed,
+    /// The records whose restoration is new on the trunk, with its revision.
+    restored: BTreeMap<RecordId, Revision>,
     group: Vec<Vec<u8>>,
     group_bytes: usize,
     imported: Imported,
@@ -318,6 +325,7 @@ impl Importing<'_> {
         let Some(mut op) = amendment(path, parsed, bytes) else { return Ok(()) };
         if let Op::Amend(amendment) = &mut op {
             amendment.record.from = self.source(file);
+            self.base_on_restoration(&mut amendment.change)?;
         }
         self.imported.changes += 1;
         self.push(path, &op)
@@ -361,7 +369,11 @@ impl Importing<'_> {
             return Ok(());
         };
         let known = self.known(id)?;
-        if known.mark.as_ref().is_some_and(|mark| mark.rank() >= state.rank()) {
+        let is_known = known.mark.as_ref().is_some_and(|mark| mark.rank() >= state.rank());
+        if state.state == Presence::Restored && known.mark.as_ref().is_none_or(|mark| mark.rank() <= state.rank()) {
+            self.restored.insert(id, state.revision);
+        }
+        if is_known {
             return Ok(());
         }
         let is_here = known.content.is_some() || known.mark.is_some();

@@ -625,3 +625,35 @@ fn records_of_the_last_days_alone_are_imported() {
     let again = sync(&other);
     assert_eq!((&again["imported"]["records"], &again["imported"]["unwanted"]), (&0.into(), &0.into()), "{again}");
 }
+
+/// Whatever two homes do to one record before they hear of each other, both end with the same, and nothing that either wrote is lost.
+#[test]
+fn a_record_that_one_home_retracts_and_restores_while_another_amends_it_is_the_same_in_both() {
+    for order in [[0, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0]] {
+        for is_restored_at_once in [false, true] {
+            let remote = Remote::new();
+            let homes = [home_of(&remote), home_of(&remote)];
+            let receipt = homes[0].record("failure", "original");
+            sync(&homes[0]);
+            sync(&homes[1]);
+            let _ = homes[0].cmd(["retract", &receipt.id]).ok();
+            let _ = homes[1].cmd(["amend", &receipt.id, "--title", "by the other"]).ok();
+            if is_restored_at_once {
+                sync(&homes[1]);
+                let _ = homes[0].cmd(["sync", "--fetch-only"]).ok();
+            } else {
+                order.iter().for_each(|home| drop(sync(&homes[*home])));
+            }
+            let _ = homes[0].cmd(["restore", &receipt.id]).ok();
+            for home in [&homes[0], &homes[1], &homes[0], &homes[1]] {
+                sync(home);
+            }
+            for home in &homes {
+                let title = listed(home)[&receipt.id]["title"].clone();
+                assert_eq!(title, "by the other", "{order:?} {is_restored_at_once}");
+            }
+            assert_same(&[&homes[0], &homes[1]]);
+            assert!(remote.trunk()[&receipt.page()].contains("by the other"));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What a merge makes of the trunk's tree: collected from all sides first, then settled in one order.
 
+mod back;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use git2::Oid;
@@ -311,45 +313,6 @@ impl<'t> Draft<'t> {
         for (id, _, _) in hidden::pages_of(self.trees, self.tree, &back)? {
             back.remove(&id);
         }
-        self.bring_back(back)
-    }
-
-    /// Brings back the pages of `ids`, which the trunk lacks: as the sides have them, and as the trunk had them last.
-    fn bring_back(&mut self, mut ids: BTreeSet<RecordId>) -> Result<(), Error> {
-        for (path, id) in &self.staged {
-            if let (Shape::Page(tail), Some(id)) = (shape::of(path), id)
-                && ids.iter().any(|it| tail.is_of(*it))
-                && let Some(id) = page::id_of(&self.bytes(*id)?)
-            {
-                ids.remove(&id);
-            }
-        }
-        let mut brought: HashMap<RecordId, String> = HashMap::new();
-        for tip in self.tips.clone() {
-            for (id, path, page) in hidden::pages_of(self.trees, Some(tip), &ids)? {
-                let path = brought.entry(id).or_insert(path).clone();
-                match self.look(&path)? {
-                    None => drop(self.staged.insert(path.clone(), Some(page))),
-                    Some(ours) => {
-                        let joined = join::pages(&path, &self.bytes_of(ours)?, &self.bytes(page)?, None);
-                        self.stage(&path, joined, page)?;
-                    }
-                }
-                self.join_former(&path, id)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Joins the page at `path` with what the trunk had there last.
-    fn join_former(&mut self, path: &str, id: RecordId) -> Result<(), Error> {
-        let former = hidden::last_in(self.trees, self.trunk, path)?;
-        let (Some(former), Some(ours)) = (former, self.at(path)) else { return Ok(()) };
-        let bytes = self.bytes(former)?;
-        if page::id_of(&bytes) == Some(id) {
-            let joined = join::pages(path, &self.bytes_of(ours)?, &bytes, None);
-            self.stage(path, joined, former)?;
-        }
-        Ok(())
+        self.bring_back(&back)
     }
 }

@@ -46,7 +46,7 @@ impl Hidden {
 }
 
 /// The pages of `ids` in `tree`, each with its path and the name of its bytes.
-pub(super) fn pages_of(
+pub(crate) fn pages_of(
     trees: &Trees<'_>,
     tree: Option<Oid>,
     ids: &BTreeSet<RecordId>,
@@ -75,16 +75,46 @@ pub(super) fn pages_of(
     Ok(found)
 }
 
-/// The last bytes that the trunk had at `path`, along its first parents.
-pub(super) fn last_in(trees: &Trees<'_>, trunk: Option<Oid>, path: &str) -> Result<Option<Oid>, Error> {
-    let mut at = trunk;
+/// What lanes had at `path` that the trunk merged while it had nothing there, and then what it had there last, along its first parents.
+pub(super) fn merged_since(trees: &Trees<'_>, trunk: Option<Oid>, path: &str) -> Result<Vec<Oid>, Error> {
+    let (mut at, mut merged) = (trunk, Vec::new());
     for _ in 0..COMMITS_MAX {
         let Some(id) = at else { break };
         let commit = trees.objects().repository.find_commit(id).doing("reading a commit")?;
-        if let Some(found) = trees.find(Some(commit.tree_id()), [path])?.get(path).filter(|found| found.is_plain) {
-            return Ok(Some(found.id));
+        let found = |tree: Oid| Ok::<_, Error>(trees.find(Some(tree), [path])?.get(path).copied());
+        if let Some(found) = found(commit.tree_id())?.filter(|found| found.is_plain) {
+            merged.push(found.id);
+            break;
+        }
+        for parent in commit.parents().skip(1) {
+            merged.extend(found(parent.tree_id())?.filter(|found| found.is_plain).map(|found| found.id));
         }
         at = commit.parent_ids().next();
     }
-    Ok(None)
+    Ok(merged)
+}
+
+/// Where the trunk had the pages of `ids` when it had them last, along its first parents.
+pub(super) fn removed_last(
+    trees: &Trees<'_>,
+    trunk: Option<Oid>,
+    mut ids: BTreeSet<RecordId>,
+) -> Result<BTreeMap<RecordId, String>, Error> {
+    let (mut at, mut removed) = (trunk, BTreeMap::new());
+    for _ in 0..COMMITS_MAX {
+        let Some(id) = at.filter(|_| !ids.is_empty()) else { break };
+        let commit = trees.objects().repository.find_commit(id).doing("reading a commit")?;
+        let Some(before) = commit.parents().next() else { break };
+        for it in trees.differences(Some(before.tree_id()), Some(commit.tree_id()))? {
+            let (Shape::Page(tail), Some(old), None) = (shape::of(&it.path), it.old, it.new) else { continue };
+            if ids.iter().any(|id| tail.is_of(*id))
+                && let Some(bytes) = trees.file(old.id, FILE_BYTES_MAX)?
+                && let Some(id) = page::id_of(&bytes).filter(|id| ids.remove(id))
+            {
+                removed.insert(id, it.path);
+            }
+        }
+        at = Some(before.id());
+    }
+    Ok(removed)
 }

@@ -29,6 +29,7 @@ use std::collections::BTreeSet;
 use git2::{Commit, Oid, Repository};
 use uuid::Uuid;
 
+pub(crate) use hidden::pages_of;
 #[cfg(test)]
 pub(crate) use join::{Joined, pages as join_pages, states as join_states};
 pub(crate) use join::{amendment, page_of};

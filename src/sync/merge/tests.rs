@@ -157,7 +157,11 @@ fn what_is_hidden_leaves_the_trunk_and_stays_away_until_it_is_restored() {
     assert!(!lab.files(stays).contains_key(&path), "an amendment of a hidden record brings nothing back");
     let (_, restored) = state(id(7), Presence::Restored, revision(4, 2));
     let back = lab.merge(Some(stays), &[lab.more(own, &[(&at, &restored)])]).commit;
-    assert_eq!(lab.files(back).get(&path), Some(&text), "its own lane has had it all along");
+    assert_eq!(
+        lab.files(back).get(&path),
+        Some(&late),
+        "its own lane has had it all along, and what was amended comes too"
+    );
     let (_, stale) = state(id(7), Presence::Retracted, revision(3, 9));
     let still = lab.merge(Some(back), &[lab.lane(4, &[(&at, &stale)])]).commit;
     assert_eq!(lab.files(still), lab.files(back), "an earlier retraction is late");

@@ -24,6 +24,9 @@ impl World {
     }
 
     pub(super) fn change(&mut self, host: usize) {
+        if self.dice.chance(20) {
+            return self.restore(host);
+        }
         let pages: Vec<String> = self.hosts[host].files.keys().filter(|it| it.contains("failures")).cloned().collect();
         let Some(path) = pages.get(self.dice.roll(pages.len().max(1) as u64) as usize) else { return };
         let text = self.hosts[host].files[path].clone();
@@ -54,8 +57,24 @@ impl World {
         let host = &mut self.hosts[host];
         host.own.insert(at.clone(), state.text());
         host.files.insert(at, state.text());
-        host.own.remove(&path_of(id));
-        host.files.remove(&path_of(id));
+        host.put_away(id);
+    }
+
+    /// Restores a record that was retracted, here or elsewhere.
+    fn restore(&mut self, host: usize) {
+        let states = self.hosts[host].files.iter();
+        let states = states.filter_map(|(path, text)| StateFile::parse(of_state_file(path)?, text.as_bytes()));
+        let states: Vec<_> = states.filter(|state| state.state == Presence::Retracted).collect();
+        let Some(state) = states.get(self.dice.roll(states.len().max(1) as u64) as usize) else { return };
+        let content = self.hosts[host].away.get(&path_of(state.of));
+        let content = content.and_then(|(text, _)| page::later_revision_of(state.of, text.as_bytes()));
+        let n = state.revision.n.max(content.map_or(1, |it| it.n)) + 1;
+        let revision = Revision { n, op: self.fresh() };
+        let state = StateFile { state: Presence::Restored, revision, because: None, ..state.clone() };
+        let host = &mut self.hosts[host];
+        host.own.insert(state_file(state.of), state.text());
+        host.files.insert(state_file(state.of), state.text());
+        host.take_back(state.of, true);
     }
 
     pub(super) fn fetch(&mut self, host: usize) -> Result<(Option<Oid>, Lanes), Cut> {
@@ -92,15 +111,22 @@ impl World {
             };
             let id = of_state_file(path).or_else(|| page::id_of(text.as_bytes()));
             let Some(id) = id else { continue };
-            if is_state {
-                it.files.remove(&path_of(id));
-                it.own.remove(&path_of(id));
-            } else if it.files.contains_key(&state_file(id)) {
+            if !is_state && it.is_hidden(id) {
                 continue;
             }
             it.files.insert(path.clone(), joined.clone());
             if it.own.contains_key(path) || is_state {
                 it.own.insert(path.clone(), joined);
+            }
+            match (is_state, it.is_hidden(id)) {
+                (true, true) => it.put_away(id),
+                (true, false) => {
+                    it.take_back(id, false);
+                    if !self.plan.forgets_what_was_hidden {
+                        it.take_page(id, theirs.get(&path_of(id)));
+                    }
+                }
+                (false, _) => {}
             }
         }
         it.imported = to;
@@ -282,6 +308,43 @@ impl World {
             self.closed.insert(self.hosts[host].lane);
         }
         Ok(())
+    }
+}
+
+impl super::Host {
+    fn is_hidden(&self, id: RecordId) -> bool {
+        let state = self.files.get(&state_file(id)).and_then(|text| StateFile::parse(id, text.as_bytes()));
+        state.is_some_and(|state| state.state.is_hidden())
+    }
+
+    fn put_away(&mut self, id: RecordId) {
+        let (path, is_own) = (path_of(id), self.own.remove(&path_of(id)).is_some());
+        if let Some(text) = self.files.remove(&path) {
+            self.away.insert(path, (text, is_own));
+        }
+    }
+
+    /// Who restores a record has it in its own branch then.
+    fn take_back(&mut self, id: RecordId, is_restorer: bool) {
+        let path = path_of(id);
+        if let Some((text, is_own)) = self.away.remove(&path) {
+            self.files.insert(path.clone(), text.clone());
+            if is_own || is_restorer {
+                self.own.insert(path, text);
+            }
+        }
+    }
+
+    /// Takes the page of a restored record that the trunk has.
+    fn take_page(&mut self, id: RecordId, theirs: Option<&String>) {
+        let path = path_of(id);
+        if let (Some(ours), Some(theirs)) = (self.files.get(&path), theirs) {
+            let joined = join(&path, ours, theirs);
+            if let Some(own) = self.own.get_mut(&path) {
+                own.clone_from(&joined);
+            }
+            self.files.insert(path, joined);
+        }
     }
 }
 
