@@ -46,6 +46,7 @@ pub mod purge;
 mod push;
 pub mod remote;
 mod schedule;
+mod secret;
 mod session;
 mod standing;
 pub mod store;

@@ -13,6 +13,7 @@
 //! | both have their names | objects that nothing names | made again, to the same names; a repack drops what nothing needs |
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use git2::{ErrorCode, ObjectType, Odb, OdbLookupFlags, OdbObject, Oid, Repository};
 
@@ -194,6 +195,29 @@ impl<'r> Objects<'r> {
         }
         self.found.refresh().doing("looking for packs just written")
     }
+}
+
+/// Every file's content that a commit which `tip` reaches has.
+pub(super) fn blobs_of(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, git2::Error> {
+    let (mut seen, mut blobs) = (HashSet::new(), HashSet::new());
+    let mut walk = repository.revwalk()?;
+    walk.push(tip)?;
+    for commit in walk {
+        let mut folders = vec![repository.find_commit(commit?)?.tree_id()];
+        while let Some(folder) = folders.pop() {
+            if !seen.insert(folder) {
+                continue;
+            }
+            for entry in &repository.find_tree(folder)? {
+                match entry.kind() {
+                    Some(ObjectType::Tree) => folders.push(entry.id()),
+                    Some(ObjectType::Blob) => drop(blobs.insert(entry.id())),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(blobs)
 }
 
 #[cfg(test)]

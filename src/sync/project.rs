@@ -23,7 +23,8 @@ use crate::page::{self, PageKind, Presence, StateFile};
 use crate::redact::Redactor;
 use crate::target::history;
 
-use super::objects::AUTHOR;
+use super::objects::{AUTHOR, blobs_of};
+use super::secret::{NAMES_SECRET, SAYS_SECRET};
 use super::store::{Held, LANE, TRUNK, file_at, target};
 use super::tree::{self, Changes, Trees};
 use super::{Class, Error, Session};
@@ -67,8 +68,8 @@ enum What {
 pub(super) struct Batch {
     /// Pages to be pushed, in the tree's order.
     pub(super) pages: Vec<Candidate>,
-    /// Pages that have a secret.
-    pub(super) secrets: Vec<Candidate>,
+    /// Pages that have a secret, each with where.
+    pub(super) secrets: Vec<(Candidate, &'static str)>,
     /// The paths of pages that are held already, and still as they were.
     pub(super) still_held: HashSet<String>,
     /// The home's commit that was looked at, if all of it fitted.
@@ -137,6 +138,15 @@ impl Known {
         Ok(self.ever.get().is_some_and(|ever| ever.contains(&blob)))
     }
 
+    fn has_path(&self, path: &str) -> Result<bool, Error> {
+        for root in &self.trees {
+            if file_at(&self.repository, *root, path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a state file says that the record `id` is erased: its page does not get into a lane, though it is here still.
     fn is_erased(&self, id: RecordId) -> Result<bool, Error> {
         let path = crate::model::path::state_file(id);
@@ -150,29 +160,6 @@ impl Known {
         }
         Ok(false)
     }
-}
-
-/// Every file's content that a commit which `tip` reaches has.
-fn blobs_of(repository: &Repository, tip: Oid) -> Result<HashSet<Oid>, Error> {
-    let (mut seen, mut blobs) = (HashSet::new(), HashSet::new());
-    let mut walk = repository.revwalk()?;
-    walk.push(tip)?;
-    for commit in walk {
-        let mut folders = vec![repository.find_commit(commit?)?.tree_id()];
-        while let Some(folder) = folders.pop() {
-            if !seen.insert(folder) {
-                continue;
-            }
-            for entry in &repository.find_tree(folder)? {
-                match entry.kind() {
-                    Some(ObjectType::Tree) => folders.push(entry.id()),
-                    Some(ObjectType::Blob) => drop(blobs.insert(entry.id())),
-                    _ => {}
-                }
-            }
-        }
-    }
-    Ok(blobs)
 }
 
 /// Which pages are left out for now: by path, the bytes' name.
@@ -234,7 +221,10 @@ impl Session<'_> {
             }
             let Some((page, request)) = candidate(file.path(), blob, file.read()?) else { return Ok(()) };
             if request.is_none() || !known.is_erased(page.id)? {
-                batch.add(page, request, left.secrets);
+                // A path that is there already says nothing new.
+                let is_new = !known.has_path(&page.path)?;
+                let names = is_new && self.names_secret(&page, request.as_ref(), left.secrets)?;
+                batch.add(page, request, left.secrets, names);
             }
             Ok(())
         });
@@ -314,7 +304,7 @@ pub(super) fn may_be_page(path: &str) -> bool {
 }
 
 impl Batch {
-    fn add(&mut self, candidate: Candidate, request: Option<Request>, secrets: Option<&Redactor>) {
+    fn add(&mut self, candidate: Candidate, request: Option<Request>, secrets: Option<&Redactor>, is_named: bool) {
         let because = request.is_none().then(|| StateFile::parse(candidate.id, &candidate.bytes)).flatten();
         let because = because.and_then(|state| state.because);
         let has_secret = secrets.is_some_and(|redactor| {
@@ -325,9 +315,10 @@ impl Batch {
             });
             redacted || because.is_some_and(|text| redactor.text(&text) != text)
         });
-        match has_secret {
-            true => self.secrets.push(candidate),
-            false => {
+        match (has_secret, is_named) {
+            (true, _) => self.secrets.push((candidate, SAYS_SECRET)),
+            (_, true) => self.secrets.push((candidate, NAMES_SECRET)),
+            _ => {
                 self.bytes += candidate.bytes.len();
                 self.pages.push(candidate);
             }

@@ -169,8 +169,7 @@ impl Session<'_> {
     fn next_batch(&mut self) -> Result<Option<(Vec<Candidate>, bool)>, Error> {
         let batch = self.candidates()?;
         if !batch.secrets.is_empty() {
-            let held: Vec<Held> =
-                batch.secrets.iter().map(|page| hold(page, true, "it says what looks like a secret")).collect();
+            let held: Vec<Held> = batch.secrets.iter().map(|(page, why)| hold(page, true, why)).collect();
             self.hold(held)?;
         }
         if !batch.pages.is_empty() {
@@ -178,7 +177,7 @@ impl Session<'_> {
         }
         // What is not there any more, or was amended and pushed, is held no longer.
         let mut held = batch.still_held;
-        held.extend(batch.secrets.into_iter().map(|page| page.path));
+        held.extend(batch.secrets.into_iter().map(|(page, _)| page.path));
         self.store.change(|state| {
             state.projected = batch.of;
             state.held.retain(|it| held.contains(&it.path));

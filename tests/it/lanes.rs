@@ -389,6 +389,34 @@ fn packs_that_a_kill_left_half_way_are_removed() {
     assert!(whole >= 2 && whole.is_multiple_of(2), "each pack has its index still: {whole} files");
 }
 
+/// A title with a secret is in the record's path for good: an amended title does not take it out of there.
+#[test]
+fn a_secret_that_an_amended_title_had_is_not_pushed_in_the_path() {
+    let remote = Remote::new();
+    let home = home_of(&remote.url());
+    const SECRET: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let is_there = || remote.has_anywhere("ghp-0123456789") || remote.has_anywhere(SECRET);
+    let secret = home.record("failure", &format!("with {SECRET}"));
+    let plain = home.record("failure", "of no words like that");
+    assert_eq!(drain(&home)["held"][0]["id"], secret.id.as_str());
+    let _ = home.cmd(["amend", &secret.id, "--title", "clean"]).ok();
+    let _ = home.cmd(["amend", &plain.id, "--title", "of none either"]).ok();
+    for command in [["sync", "--json"], ["drain", "--json"]] {
+        let said = home.cmd(command).run().exits(77).json();
+        assert!(said["held"][0]["why"].as_str().expect("text").contains("its path"), "{said}");
+    }
+    remote.assert_has_exactly(std::slice::from_ref(&plain));
+    assert!(!is_there());
+    // What is there under its path already says nothing new.
+    let _ = home.cmd(["amend", &plain.id, "--title", SECRET]).ok();
+    assert_eq!(drain(&home)["held"].as_array().map(Vec::len), Some(2));
+    let _ = home.cmd(["amend", &plain.id, "--title", "clean again"]).ok();
+    assert_eq!(drain(&home)["held"].as_array().map(Vec::len), Some(1));
+    assert!(!is_there());
+    let _ = home.cmd(["erase", &secret.id, "--yes"]).ok();
+    assert_eq!(drain(&home)["reached"], true);
+}
+
 /// A hook that refuses one record of 64: the others arrive, and that one is held and named.
 #[test]
 fn a_record_that_the_remote_refuses_is_held_alone() {
@@ -473,7 +501,11 @@ fn records_with_secrets_stay_here() {
     assert_eq!(drained["held"][0]["id"], secret.id.as_str());
     assert_eq!(remote.paths(), BTreeSet::from([fine.page()]));
     assert!(!remote.has_anywhere(SECRET));
-    let _ = home.cmd(["amend", &secret.id, "--title", "pushed with a token"]).ok();
+    let _ = home.cmd(["erase", "--yes", &secret.id]).run();
+    let secret = home.record("failure", "pushed with a token");
+    let _ = home.cmd(["amend", &secret.id, "--summary", &format!("it was {SECRET}")]).ok();
+    let _ = home.cmd(["drain"]).run().exits(77);
+    let _ = home.cmd(["amend", &secret.id, "--summary", "it was mine"]).ok();
     let _ = home.cmd(["drain"]).ok();
     assert!(!remote.has_anywhere(SECRET), "the projection takes the page as it is now");
     let _ = home.record("failure", &format!("again {SECRET}"));

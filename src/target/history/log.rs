@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use git2::{Commit, ErrorCode, Oid};
 use jiff::Timestamp;
 
-use super::query::find_file;
+use super::query::{find_file, read_blob};
 use super::{CommitId, Doing as _, Error, History, Standing, bytes};
 
 /// A record is committed after it was made, but the clocks of two machines may differ.
@@ -171,6 +171,24 @@ impl History {
             found.extend(change_of(its, None).map(|change| file_commit(&first, change)));
         }
         Ok(found)
+    }
+
+    /// The bytes that the file `path` had first, among the commits of the branch that are not older than `since`.
+    ///
+    /// # Errors
+    /// As [`History::tip`].
+    pub fn first_of(&self, path: &str, since: Timestamp) -> Result<Option<Vec<u8>>, Error> {
+        let repository = self.repository()?;
+        let objects = repository.odb().doing("opening the objects")?;
+        let mut first = None;
+        for commit in self.commits(&repository)? {
+            let commit = commit?;
+            if first.is_some() && commit.time().seconds() < since.as_second() {
+                break;
+            }
+            first = find_file(&objects, commit.tree_id(), path)?.or(first);
+        }
+        first.map(|id| read_blob(&objects, id, path)).transpose()
     }
 }
 
