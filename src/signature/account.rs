@@ -24,6 +24,8 @@ const ACCOUNT_LINES: usize = 500;
 const ACCOUNT_MAX: usize = 8;
 /// How many lines before a stop are taken.
 const BEFORE_STOP: usize = 2;
+/// What is said of a path at a host, in lower case.
+const OF_PATHS: [&str; 7] = ["not found", "404", "not exist", "no such", "denied", "forbidden", "403"];
 /// How a line begins that is marked as bad.
 const MARKS: [&str; 8] = ["✖ ", "✘ ", "✗ ", "✕ ", "× ", "❌", "[!] ", "[-] "];
 
@@ -53,9 +55,14 @@ pub(super) fn completed(view: &View<'_>, mut found: Found, number: usize) -> Fou
     found
 }
 
-/// The last part of the path of an address in `line`.
+/// The last part of the path of an address in `line`, if the line says that what lies there is missing or denied. That a host does not
+/// answer is one failure for all of its paths.
 fn path_of_address(view: &View<'_>, line: &str) -> Option<String> {
     let at = line.find("://")?;
+    let said = line.to_ascii_lowercase();
+    if !OF_PATHS.iter().any(|it| said.contains(it)) {
+        return None;
+    }
     let path = line[at + "://".len()..].split(|c: char| c.is_whitespace() || "'\"<>?#".contains(c)).next()?;
     let (_, last) = path.trim_end_matches(['/', ':', ',', '.', ')']).rsplit_once('/')?;
     let last = view.normal(last);
