@@ -31,8 +31,13 @@ use super::{Error, Recorder, Redacted};
 /// The new rules of one call. They have no row yet.
 #[derive(Default)]
 pub(super) struct NewRules {
-    /// By their form and project, each with whether a person says it, in their order.
-    by_form: HashMap<(String, Option<String>), Vec<(RecordId, bool)>>,
+    /// By their form and project, in their order.
+    by_form: HashMap<(String, Option<String>), Vec<NewRule>>,
+}
+
+struct NewRule {
+    id: RecordId,
+    is_by_person: bool,
 }
 
 impl NewRules {
@@ -41,7 +46,7 @@ impl NewRules {
         if let Record::Heuristic(it) = &intent.record {
             let form = (rules::alike(&it.domain, &it.rule), intent.provenance.project.clone());
             let is_by_person = intent.provenance.origin == Some(Origin::Person);
-            self.by_form.entry(form).or_default().push((intent.id, is_by_person));
+            self.by_form.entry(form).or_default().push(NewRule { id: intent.id, is_by_person });
         }
     }
 
@@ -50,7 +55,7 @@ impl NewRules {
         let Record::Heuristic(it) = &request.record else { return None };
         let all = self.by_form.get(&(rules::alike(&it.domain, &it.rule), request.provenance.project.clone()))?;
         let is_by_person = request.provenance.origin == Some(Origin::Person);
-        all.iter().find(|(_, by_person)| !is_by_person || *by_person).map(|(id, _)| *id)
+        all.iter().find(|it| !is_by_person || it.is_by_person).map(|it| it.id)
     }
 }
 
