@@ -58,6 +58,28 @@ pub fn judged(view: &View<'_>, id: RecordId) -> Result<Judged, Error> {
     Ok(judged)
 }
 
+/// Those of the rules `ids` that are retired, for few of them.
+///
+/// # Errors
+/// [`Error::Index`].
+pub(super) fn retired_among(view: &View<'_>, ids: &[RecordId]) -> Result<HashSet<RecordId>, Error> {
+    let mut retired = HashSet::new();
+    if ids.is_empty() {
+        return Ok(retired);
+    }
+    let waiting = Waiting::of(view)?;
+    let once = view.index.as_ref().map_or_else(|| Ok(Vec::new()), |index| index.once_retired(ids))?;
+    let pending = ids.iter().copied().filter(|id| waiting.given.contains_key(id));
+    for id in once.into_iter().chain(pending) {
+        let mut judged = view.index.as_ref().map_or_else(|| Ok(Judged::default()), |index| index.judged(id))?;
+        waiting.put(id, &mut judged);
+        if tally(&judged.given).retired {
+            retired.insert(id);
+        }
+    }
+    Ok(retired)
+}
+
 /// The verdicts on all of the rules `ids`, which are the same one, and on those of `projects` that are the same as `rule` in
 /// `domain`: what became of one of them became of all. What was retracted has no part in it.
 ///

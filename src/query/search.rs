@@ -3,16 +3,17 @@
 //! What search.db has and what it does not have yet ([`super::beside`]) are two sources of one search. Where search.db cannot
 //! be used, the second source has what was sifted out of the newest rows, as many as fit into the time, and the answer says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::model::{RecordId, Revision};
+use crate::model::{Kind, RecordId, Revision};
 use crate::search::{self, BestLine, Filter, Parts, Query, best_line};
 
 use super::beside::Beside;
+use super::judged::retired_among;
 use super::states::InStates;
 use super::{Error, Recorded, State, View};
 
@@ -78,6 +79,8 @@ pub struct Looked {
 pub struct Hit {
     /// The record.
     pub recorded: Recorded,
+    /// Whether it is a rule that was retired. These come last, whatever their score.
+    pub is_retired: bool,
     /// The greater, the better.
     pub score: f64,
     /// How the score came about.
@@ -156,7 +159,8 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
     let chosen = (!states.is_empty()).then_some(search::Chosen { accepts: &accepts, ids: states.ids() });
     let options =
         search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone, chosen };
-    let found = search::find_beside(&sources, &left_out, ask.query, ask.filter, &options)?;
+    let mut found = search::find_beside(&sources, &left_out, ask.query, ask.filter, &options)?;
+    let retired = put_retired_last(view, &mut found.hits)?;
     let mut hits = Vec::new();
     for hit in found.hits {
         if hits.len() >= limit {
@@ -164,11 +168,23 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
         }
         let Some(recorded) = recorded_of(view, &records, &hit)? else { continue };
         let line = if with_lines { best_line(ask.query, recorded.record(), &hit.parts) } else { BestLine::default() };
-        hits.push(Hit { recorded, score: hit.score, parts: hit.parts, matched: hit.matched, line });
+        let is_retired = retired.contains(&recorded.id);
+        hits.push(Hit { recorded, is_retired, score: hit.score, parts: hit.parts, matched: hit.matched, line });
     }
     let search::Looked { words, frequent, candidates, .. } = found.looked;
     let looked = Looked { search: standing, rows_beside, pending, complete, words, frequent, candidates };
     Ok(Found { hits, looked, notes })
+}
+
+/// Puts the rules among `hits` that are retired behind all others, and returns them. No other hits are looked at than these: a
+/// retired rule may still come before one that was not among them.
+fn put_retired_last(view: &View<'_>, hits: &mut [search::Hit]) -> Result<HashSet<RecordId>, Error> {
+    let rules = hits.iter().filter(|hit| hit.located.kind == Some(Kind::Heuristic)).map(|hit| hit.id);
+    let retired = retired_among(view, &rules.collect::<Vec<_>>())?;
+    if !retired.is_empty() {
+        hits.sort_by_key(|hit| retired.contains(&hit.id));
+    }
+    Ok(retired)
 }
 
 /// The record of a hit; `None` if the stores have another revision than was searched, or the record is hidden.

@@ -131,3 +131,25 @@ fn nothing_that_is_typed_is_dropped_in_silence() {
         assert!(outcome.stderr.contains("some of it was not looked at"), "{outcome}");
     }
 }
+
+#[test]
+fn a_retired_rule_comes_last_and_is_named_so() {
+    let home = TestHome::new();
+    let old = home.record("heuristic", "Always pin the frobnicator version frobnicator");
+    let _ = home.record("heuristic", "Pin frobnicator loosely in the manifest");
+    assert_eq!(found(&home, &["frobnicator"])[0], "Always pin the frobnicator version frobnicator");
+    let assert_last = || {
+        let hits = home.cmd(["search", "frobnicator", "--json"]).ok().json()["hits"].clone();
+        let states: Vec<_> = hits.as_array().expect("a list").iter().map(|hit| hit["state"].clone()).collect();
+        assert_eq!(states, ["active", "retired"]);
+        assert_eq!(hits[1]["id"], old.id.as_str());
+        assert!(home.cmd(["search", "frobnicator"]).ok().stdout.contains("  retired\n"));
+        assert_eq!(found(&home, &["frobnicator", "--state", "retired"]).len(), 1);
+    };
+    let _ = home.cmd(["retire", &old.id]).ok();
+    assert_last();
+    home.flush();
+    assert_last();
+    let _ = home.cmd(["revive", &old.id]).ok();
+    assert_eq!(found(&home, &["frobnicator"])[0], "Always pin the frobnicator version frobnicator");
+}

@@ -22,7 +22,7 @@ use super::insert::{RowImage, is_refusal};
 use super::query::parsed;
 use super::schema::{SCHEMA, columns_of, has_table};
 use super::{Error, Index, changes};
-use crate::model::{Kind, Origin, Record, RecordId};
+use crate::model::{Kind, Origin, Record, RecordId, Ruling};
 use crate::rules::{self, Given};
 
 /// A rule as its row and its verdicts have it.
@@ -45,6 +45,28 @@ impl Index {
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
     pub fn judged(&self, id: RecordId) -> Result<Judged, Error> {
         judged(&self.connection, &id.to_string()).map_err(self.error("read the verdicts on a record"))
+    }
+
+    /// Those of the rules `ids` that were ever retired; some may have been revived since.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].
+    pub fn once_retired(&self, ids: &[RecordId]) -> Result<Vec<RecordId>, Error> {
+        let read = || {
+            let mut retired = Vec::new();
+            if ids.is_empty() || !has_table(&self.connection, "verdicts")? {
+                return Ok(retired);
+            }
+            let sql = "SELECT 1 FROM verdicts WHERE about = ?1 AND verdict = ?2";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for id in ids {
+                if statement.exists([id.to_string(), Ruling::Retired.to_string()])? {
+                    retired.push(*id);
+                }
+            }
+            Ok(retired)
+        };
+        read().map_err(self.error("read the verdicts on a record"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use console::Style;
 use indelible::model::text::{counted, shortened, visible_line_on_screen as visible_line};
 use indelible::query::{Ask, Found, Hit, search};
+use indelible::rules;
 use indelible::search::{BestLine, Parts, Query};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -59,8 +60,11 @@ fn words_of(words: &[OsString]) -> String {
 
 /// A hit as data.
 fn data(hit: &Hit, explain: bool) -> Value {
-    let Hit { recorded, score, parts, matched, line } = hit;
+    let Hit { recorded, is_retired, score, parts, matched, line } = hit;
     let mut data = json!(recorded);
+    if *is_retired {
+        data["state"] = json!(rules::State::Retired);
+    }
     data["score"] = json!(score);
     data["matched"] = json!(matched);
     data["line"] = json!(line.text);
@@ -114,6 +118,7 @@ fn text_of(screen: &Screen, query: &str, hit: &Hit, explain: bool) -> String {
     about.extend(Some(screen.severity(recorded.severity())).filter(|it| !it.is_empty()));
     about.extend(recorded.domain().map(|domain| screen.fitted(&line_of(&domain), BESIDE_DOMAIN)));
     about.push(screen.dim(&screen.time(recorded.created_at)));
+    about.extend(hit.is_retired.then(|| rules::State::Retired.to_string()));
     about.extend(recorded.from.map(|from| screen.dim(&from.says())));
     let is_title = recorded.title().trim().starts_with(line.text.trim());
     let title = if is_title { marked(screen, line) } else { screen.bold(&line_of(recorded.title())) };

@@ -147,7 +147,9 @@ fn answer(
 
 fn text_of(number: usize, hit: &Hit, here: Option<&str>) -> String {
     let Hit { recorded, line, .. } = hit;
-    let mut text = format!("{number}. {}\n   {}\n", quoting::about(recorded, here), quoting::line(recorded.title()));
+    let retired = if hit.is_retired { ", retired" } else { "" };
+    let about = quoting::about(recorded, here);
+    let mut text = format!("{number}. {about}{retired}\n   {}\n", quoting::line(recorded.title()));
     let best = line.text.trim();
     if !best.is_empty() && !recorded.title().trim().starts_with(best) {
         text.push_str(&format!("   {}\n", quoting::line(best)));
