@@ -122,6 +122,10 @@ fn a_session_that_began_in_a_new_place_is_told_nothing() {
     let _ = copied.ok();
     start("elsewhere", &clone);
     assert_eq!(told(&home, &push("elsewhere", &clone)), "");
+    let mut compacted = push("elsewhere", &clone);
+    compacted["hook_event_name"] = json!("PostCompact");
+    let _ = answer(&home, &compacted);
+    assert_eq!(told(&home, &push("elsewhere", &clone)), "", "it is as new as before");
     start("second", &folder);
     assert_ne!(told(&home, &push("second", &folder)), "");
 }

@@ -193,7 +193,7 @@ fn where_nothing_would_start_it_recorders_and_hooks_do() {
     assert!(outcome["changed"] == false && outcome["started"] == false && outcome["autostart"] == true, "{outcome}");
     assert_eq!(bare(&["status", "--json"]).ok().json()["autostart"], true);
     assert!(bare(&["status"]).ok().stdout.contains("recorders and hooks, where none runs (worker.autostart)"));
-    assert!(it.home.cmd(["worker", "--stop"]).ok().stderr.contains("the next recorder or hook starts a worker"));
+    assert!(it.home.cmd(["worker", "--stop"]).ok().stderr.contains("recorders and hooks start a worker again"));
     assert_eq!(it.process(), None);
     // A recorder does what was promised.
     let _ = it.home.record("failure", "to be committed");

@@ -324,7 +324,8 @@ pub enum Command {
     /// Read one hook event from stdin and record it if it is worth keeping (always exits 0)
     ///
     /// For the hooks of Claude Code, Codex CLI, Gemini CLI, Cursor and OpenCode, which `indelible hooks install` sets up.
-    /// It prints `{}` and nothing else, waits for no lock, starts no process, and makes no home.
+    /// It prints `{}`, or what the host passes on to the agent, if `hooks install` or `hook.context` asked for that. It waits for no lock
+    /// and makes no home. Where `worker.autostart` is set, it starts a worker once it has answered.
     #[command(
         after_help = "Example:\n  echo '{\"hook_event_name\":\"Stop\",\"last_assistant_message\":\"[LEARNED:ci] Never skip tests\"}' \\\n    | indelible hook --dry-run"
     )]

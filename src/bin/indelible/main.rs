@@ -55,7 +55,7 @@ fn run() -> Exit {
         Ok(args) => args,
         Err(error) if error.use_stderr() && Args::mean_a_hook(std::env::args_os()) => {
             lost::misspelt(&error);
-            return Exit::Done;
+            return nothing_to_tell();
         }
         Err(error) => {
             let exit = usage::say(error, Args::want_json(std::env::args_os()));
@@ -76,7 +76,7 @@ fn run() -> Exit {
     let records = args.command.records();
     let outcome = match indelible::random::prepare() {
         Ok(()) => catch_unwind(AssertUnwindSafe(|| cmd::run(args))),
-        Err(_) if Args::mean_a_hook(std::env::args_os()) => return Exit::Done,
+        Err(_) if Args::mean_a_hook(std::env::args_os()) => return nothing_to_tell(),
         Err(error) => Ok(Err(Failure::new(Exit::Io, "the system has no random bytes for ids; nothing was recorded")
             .because(&error)
             .hint("mount /dev, or let the system call getrandom through"))),
@@ -94,6 +94,12 @@ fn run() -> Exit {
     };
     output::failure(&failure, json);
     failure.exit
+}
+
+/// Answers a host where a hook can do nothing: some take an empty answer for an error.
+fn nothing_to_tell() -> Exit {
+    output::json(&serde_json::json!({}));
+    Exit::Done
 }
 
 /// The exit code of a command that did what it was asked: an error if its output could not be written.

@@ -158,7 +158,7 @@ fn one(context: &Context, mut event: Event, installed: Option<&str>, began: Inst
     if let Ok(home) = &home
         && trail::forgets(&event)
     {
-        event.log(home).reset();
+        start::forget(home, &event);
     }
     let told_later = at_start(context, &home, &event, counted.err(), installed, true);
     let told_later = told_later.or_else(|| at_prompt(context, home.as_ref().ok()?, &event, installed, true));

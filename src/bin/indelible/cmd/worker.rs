@@ -164,7 +164,9 @@ pub fn stop(context: &Context, timeout_s: u64) -> Result<Exit, Failure> {
         (false, false) => output::line(&format!("no worker runs for {path}: nothing to stop")),
     }
     if context.settings(&home).is_ok_and(|settings| settings.worker.autostart) {
-        output::warn("worker.autostart is set: the next recorder or hook starts a worker");
+        output::warn(
+            "worker.autostart is set: recorders and hooks start a worker again, a minute after the last one was started",
+        );
     }
     Ok(Exit::Done)
 }

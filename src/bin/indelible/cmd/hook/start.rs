@@ -37,6 +37,19 @@ pub(super) fn is_in_new_place(home: &Home, event: &Event) -> bool {
     SessionLog::of(home, &event.session, None).was_told(NEW_PLACE)
 }
 
+/// Forgets what the agent of `event` was told, since its context was cleared or compacted. That its place is new to its project stays
+/// noted, unless a start of the session finds that out again.
+///
+/// If it is killed in between, that note is gone.
+pub(super) fn forget(home: &Home, event: &Event) {
+    let log = event.log(home);
+    let stays = event.kind != EventKind::Start && log.was_told(NEW_PLACE);
+    log.reset();
+    if stays {
+        note(&log, std::iter::once(NEW_PLACE.to_owned()));
+    }
+}
+
 /// Whether `event` is the start of a sub-agent.
 pub(super) fn is_of_subagent(event: &Event) -> bool {
     event.kind == EventKind::Other && event.name.eq_ignore_ascii_case("SubagentStart")
