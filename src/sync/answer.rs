@@ -52,7 +52,6 @@ fn is_race(reason: &str) -> bool {
         "atomic push",
         "atomic transaction",
         "fetch first",
-        "non-fast-forward",
         "failed to update ref",
         "failed to lock",
         "cannot lock ref",
@@ -87,6 +86,8 @@ mod tests {
             assert_eq!(answer(&format!("!\t{at}\t{raced}")), Answer::Raced, "{raced}");
         }
         let refused = answer(&format!("!\t{at}\t[remote rejected] (pre-receive hook declined)"));
+        let policy = answer(&format!("!\t{at}\t[remote rejected] (non-fast-forward)"));
+        assert!(matches!(policy, Answer::Refused(_)), "with a lease that is the server's rule: {policy:?}");
         assert_eq!(refused, Answer::Refused("pre-receive hook declined: remote: no secrets here".to_owned()));
         assert!(matches!(
             answer(&format!("!\t{at}\t[remote failure] (remote failed to report status)")),

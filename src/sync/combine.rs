@@ -14,18 +14,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use git2::Oid;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::answer::{Answer, answer_of};
+use super::fetch::Remote;
 use super::fold::{self, Lanes};
 use super::import::{self, Imported, What};
 use super::merge::{self, Merged, Side, Trunk};
 use super::purge::{self, Purge, Seen};
 use super::session::REMOTE;
-use super::store::{At, IMPORTED, LANES, TRUNK};
+use super::store::{At, IMPORTED, Kept, LANES, TRUNK};
 use super::tree::{self, Trees};
-use super::trunk::{NEXT, group_of};
+use super::trunk::group_of;
 use super::update::Update;
 use super::{Asked, Class, Error, Pushed, Session};
 use crate::fs::{Point, crash};
@@ -38,6 +39,13 @@ const RACES_MAX: u32 = 4;
 const FOLDED_AT_ONCE: usize = 200;
 /// How long an import waits for SQLite's lock.
 const INDEX_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a remote that took no rewritten trunk is not asked again, unless a person syncs.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+fn is_recent(at: Timestamp) -> bool {
+    at.duration_until(Timestamp::now()).abs() < KEPT_FOR
+}
 
 /// What the trunk's half of a sync has done, also if it ended with an error.
 #[derive(Clone, Debug, Default)]
@@ -54,19 +62,12 @@ pub struct Combined {
     pub imported: Imported,
     /// Why the remote does not take the trunk, if it does not: lanes are pushed all the same.
     pub closed: Option<String>,
-}
-
-/// What the remote has.
-pub(super) struct Remote {
-    /// The full name of the trunk's reference, and where it is.
-    trunk: String,
-    trunk_at: Option<Oid>,
-    /// The full names of the lanes' references, by lane; a lane can have one beneath each prefix.
-    names: BTreeMap<Uuid, Vec<String>>,
-    lanes: Lanes,
+    /// Why the remote does not take the trunk without erased records, if it does not: what is new is merged all the same.
+    pub kept: Option<String>,
 }
 
 /// What the trunk and the lanes are to become.
+#[derive(Default)]
 struct Plan {
     /// What the trunk has merged of each lane.
     merged: Lanes,
@@ -76,6 +77,17 @@ struct Plan {
     lanes: Lanes,
     /// Trunks of before that are merged again, each with what it is without what is erased.
     kept: Vec<(Oid, Oid)>,
+    /// Whether commits of the trunk are others than before: erased records go from its history.
+    rewrites: bool,
+}
+
+/// What becomes of erased records that the trunk has in its history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Erased {
+    /// The trunk is rewritten without them.
+    Go,
+    /// They leave the trunk's tree alone: the remote takes no rewritten trunk.
+    Stay,
 }
 
 impl Plan {
@@ -96,11 +108,18 @@ impl Plan {
 struct Planned {
     purge: Purge,
     made: Option<Merged>,
+    rewrites: bool,
 }
 
 /// Takes what is erased out of what is `seen`, and merges it.
-fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, options: &merge::Options) -> Result<Planned, Error> {
-    let purge = purge::purge(trees, seen)?;
+fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, erased: Erased, options: &merge::Options) -> Result<Planned, Error> {
+    let mut purge = purge::purge(trees, seen)?;
+    let rewrites = purge.trunk != seen.trunk && erased == Erased::Go;
+    if erased == Erased::Stay {
+        // It says of none of them that its history has it no more.
+        purge.trunk = seen.trunk;
+        purge.new.clear();
+    }
     let repository = trees.objects().repository;
     // Trailers of a trunk that was rewritten name other tips.
     let merged = match purge.trunk == seen.trunk {
@@ -119,7 +138,7 @@ fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, options: &merge::Options) -> Resu
     }
     let trunk = Trunk { at: purge.trunk, was: seen.trunk, purged: purge.new.clone() };
     let made = merge::merge_into(trees, &trunk, &sides, options)?;
-    Ok(Planned { purge, made })
+    Ok(Planned { purge, made, rewrites })
 }
 
 impl From<tree::Error> for Error {
@@ -149,20 +168,24 @@ impl Session<'_> {
             return Ok(());
         }
         let result = self.combine(asked, combined);
-        self.note_trunk(combined)?;
+        self.note_trunk(asked, combined)?;
         let noted = self.note(result.as_ref().err());
         result.and(noted)
     }
 
     /// Notes where the trunk is, and what of it is here.
-    fn note_trunk(&mut self, done: &Combined) -> Result<(), Error> {
+    fn note_trunk(&mut self, asked: Asked, done: &Combined) -> Result<(), Error> {
+        let merges = self.options.merge && !asked.fetch_only;
         let trunk = self.store.target(TRUNK)?.map(|trunk| trunk.to_string());
         self.store.change(|state| {
             if state.trunk_at.as_ref().map(|at| &at.commit) != trunk.as_ref() {
                 state.trunk_at = trunk.map(|commit| At { commit, at: Timestamp::now() });
             }
             state.imported += done.imported.records;
-            state.unmerged = done.unmerged;
+            state.unmerged = done.unmerged + state.bad_lanes.len() as u64;
+            if merges {
+                state.closed.clone_from(&done.closed);
+            }
         })
     }
 
@@ -191,40 +214,14 @@ impl Session<'_> {
                 self.import(done)?;
                 return self.settle();
             }
-            let plan = self.plan(&remote)?;
-            let updates = plan.updates(&remote);
-            done.unmerged =
-                remote.lanes.iter().filter(|(lane, tip)| plan.merged.get(*lane) != Some(*tip)).count() as u64;
-            if updates.is_empty() {
-                done.unmerged = 0;
-                self.forget_kept(&plan.kept)?;
-                self.import(done)?;
-                self.fold(&remote, &plan.merged, done)?;
-                return self.settle();
-            }
-            match self.push_merged(&remote, &plan, &updates)? {
-                Answer::Taken => {
-                    if let Some(made) = &plan.made {
-                        (done.merged, done.left_out) = (made.records as u64, made.left_out);
-                    }
-                    done.unmerged = 0;
-                    self.forget_kept(&plan.kept)?;
-                    self.import(done)?;
-                    // All of them are merged now, as they are without what is erased.
-                    let lanes = plan.lanes;
-                    self.fold(&Remote { lanes: lanes.clone(), ..remote }, &lanes, done)?;
-                    return self.settle();
-                }
+            match self.merge_on(&remote, asked, done)? {
+                Answer::Failed(error) => return Err(error),
                 Answer::Raced => {}
+                Answer::Taken => return self.settle(),
                 Answer::Refused(why) => {
                     done.closed = Some(why);
-                    let lanes: Vec<Update> = updates.into_iter().filter(|it| it.name != remote.trunk).collect();
-                    if !lanes.is_empty() {
-                        self.push_merged(&remote, &Plan { made: None, ..plan }, &lanes)?;
-                    }
                     return self.import(done);
                 }
-                Answer::Failed(error) => return Err(error),
             }
             if self.is_over() {
                 break;
@@ -234,67 +231,69 @@ impl Session<'_> {
         self.import(done)
     }
 
-    /// Fetches what the remote has and this home lacks.
-    pub(super) fn fetch_all(&mut self, asked: Asked) -> Result<Remote, Error> {
-        let refs = match self.listed.take() {
-            Some(refs) => refs,
-            None => self.list()?,
-        };
-        let (mut names, mut lanes): (BTreeMap<Uuid, Vec<String>>, Lanes) = (BTreeMap::new(), Lanes::new());
-        let mut specs = Vec::new();
-        for (name, lane, tip) in refs.lanes(&self.options.lanes) {
-            names.entry(lane).or_default().push(name.to_owned());
-            if self.store.target(&format!("{LANES}{lane}"))? != Some(tip) {
-                specs.push(format!("+{name}:{LANES}{lane}"));
-            }
-            lanes.insert(lane, tip);
+    /// Merges what the trunk lacks, without what is erased, imports it, and folds. If the remote takes no rewritten trunk, what is
+    /// new is merged all the same, and erased records stay in its history.
+    fn merge_on(&mut self, remote: &Remote, asked: Asked, done: &mut Combined) -> Result<Answer, Error> {
+        let known = self.store.state().kept_by_remote.clone();
+        let known = known.filter(|it| it.trunk == remote.trunk && !asked.retry_held && is_recent(it.at));
+        done.kept = known.as_ref().map(|known| known.why.clone());
+        let mut plan = self.plan(remote, if known.is_some() { Erased::Stay } else { Erased::Go })?;
+        let mut answer = self.push_plan(remote, &plan, done)?;
+        if let (Answer::Refused(why), true) = (&answer, plan.rewrites) {
+            done.kept = Some(why.clone());
+            plan = self.plan(remote, Erased::Stay)?;
+            answer = self.push_plan(remote, &plan, done)?;
         }
-        let trunk = self.trunk_name(&refs)?;
-        let next = refs.all.get(&trunk).copied();
-        if next.is_some() && next != self.store.target(TRUNK)? {
-            specs.push(format!("+{trunk}:{NEXT}"));
+        let has_updates = !plan.updates(remote).is_empty();
+        if let Answer::Refused(why) = answer {
+            answer = self.push_apart(remote, &plan, why, done)?;
         }
-        self.fetch_specs(&specs)?;
-        self.forget_gone(&lanes)?;
-        self.take_trunk(next, asked)?;
-        if self.store.state().trunk.is_none() && self.store.target(TRUNK)?.is_some() {
-            let trunk = Some(trunk.clone());
-            self.store.change(|state| state.trunk = trunk)?;
+        if known.is_none() && matches!(answer, Answer::Taken | Answer::Refused(_)) {
+            let (trunk, at) = (remote.trunk.clone(), Timestamp::now());
+            let kept = done.kept.clone().map(|why| Kept { trunk, why, at });
+            self.store.change(|state| state.kept_by_remote = kept)?;
         }
-        // A lane can have moved since it was listed.
-        let mut fetched = Lanes::new();
-        for lane in lanes.keys() {
-            fetched.extend(self.store.target(&format!("{LANES}{lane}"))?.map(|tip| (*lane, tip)));
+        if answer == Answer::Taken {
+            done.unmerged = 0;
+            self.forget_kept(&plan.kept)?;
+            self.import(done)?;
+            // What was merged just now is merged as it is without what is erased.
+            let merged = if has_updates { &plan.lanes } else { &plan.merged };
+            self.fold(remote, &plan.lanes, merged, done)?;
         }
-        Ok(Remote { trunk, trunk_at: self.store.target(TRUNK)?, names, lanes: fetched })
+        Ok(answer)
     }
 
-    fn fetch_specs(&self, specs: &[String]) -> Result<(), Error> {
-        if specs.is_empty() {
-            return Ok(());
-        }
-        let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
-        args.extend(["--no-recurse-submodules", "--stdin", REMOTE]);
-        let input = specs.join("\n") + "\n";
-        let output = self.git.run_with_input(&args, Some(input.as_bytes()), &self.limits())?;
-        output.ok("the remote could not be fetched").map(drop)
+    /// Pushes what `plan` says, all of it or nothing.
+    fn push_plan(&mut self, remote: &Remote, plan: &Plan, done: &mut Combined) -> Result<Answer, Error> {
+        let lacks = |(lane, tip): &(&Uuid, &Oid)| plan.merged.get(*lane) != Some(*tip);
+        done.unmerged = remote.lanes.iter().filter(lacks).count() as u64;
+        let updates = plan.updates(remote);
+        if updates.is_empty() { Ok(Answer::Taken) } else { self.push_merged(remote, plan, &updates, done) }
     }
 
-    /// Forgets the lanes that the remote has no more.
-    fn forget_gone(&self, lanes: &Lanes) -> Result<(), Error> {
-        let repository = self.store.repository()?;
-        for reference in repository.references_glob(&format!("{LANES}*"))? {
-            let mut reference = reference?;
-            let lane = reference.name().ok().and_then(|name| name.strip_prefix(LANES)?.parse::<Uuid>().ok());
-            if !lane.is_some_and(|lane| lanes.contains_key(&lane)) {
-                reference.delete()?;
-            }
+    /// Pushes what the remote refused as a whole, because of `why`: the lanes, and then the trunk. Returns what became of the trunk.
+    fn push_apart(&mut self, remote: &Remote, plan: &Plan, why: String, done: &mut Combined) -> Result<Answer, Error> {
+        let (trunk, lanes): (Vec<Update>, Vec<Update>) =
+            plan.updates(remote).into_iter().partition(|it| it.name == remote.trunk);
+        if trunk.is_empty() {
+            // Lanes that have an erased record stay as they are, and are merged without it.
+            done.kept = Some(why);
+            return Ok(Answer::Taken);
         }
-        Ok(())
+        if lanes.is_empty() {
+            return Ok(Answer::Refused(why));
+        }
+        let of_lanes = Plan { lanes: plan.lanes.clone(), ..Plan::default() };
+        if let Answer::Refused(why) = self.push_merged(remote, &of_lanes, &lanes, done)? {
+            done.kept = Some(why);
+        }
+        let of_trunk = Plan { made: plan.made.clone(), ..Plan::default() };
+        self.push_merged(remote, &of_trunk, &trunk, done)
     }
 
     /// Decides what the trunk and the lanes become: without what is erased, and with what the trunk lacks.
-    fn plan(&mut self, remote: &Remote) -> Result<Plan, Error> {
+    fn plan(&mut self, remote: &Remote, erased: Erased) -> Result<Plan, Error> {
         let trunk = self.store.target(TRUNK)?;
         let repository = self.store.repository()?;
         let name = |text: &String| Oid::from_str(text).ok();
@@ -320,12 +319,12 @@ impl Session<'_> {
         // It is this home's only once its trunk is on the remote.
         let group = state.group.unwrap_or_else(random::id);
         let options = merge::Options { group, skips_checks: remote.trunk.starts_with("refs/heads/") };
-        let planned = self.store.write_objects(|trees| plan_of(trees, &seen, &options))?;
-        if planned.purge.new.is_empty() {
+        let planned = self.store.write_objects(|trees| plan_of(trees, &seen, erased, &options))?;
+        if planned.purge.new.is_empty() && erased == Erased::Go {
             self.store.change(|state| state.clean = trunk.map(|trunk| trunk.to_string()))?;
         }
-        let Planned { purge, made } = planned;
-        Ok(Plan { merged, made, lanes: purge.lanes, kept: kept.into_iter().zip(purge.kept).collect() })
+        let Planned { purge, made, rewrites } = planned;
+        Ok(Plan { merged, made, lanes: purge.lanes, kept: kept.into_iter().zip(purge.kept).collect(), rewrites })
     }
 
     /// Notes what the trunk has merged, so that it is not walked again.
@@ -344,7 +343,13 @@ impl Session<'_> {
     }
 
     /// Pushes the trunk, and the lanes without what is erased: all of it or nothing, each by the lease of what it was.
-    fn push_merged(&mut self, remote: &Remote, plan: &Plan, updates: &[Update]) -> Result<Answer, Error> {
+    fn push_merged(
+        &mut self,
+        remote: &Remote,
+        plan: &Plan,
+        updates: &[Update],
+        done: &mut Combined,
+    ) -> Result<Answer, Error> {
         crash::at(Point::TrunkBeforePush)?;
         let answer = self.push_all_of(updates)?;
         crash::at(Point::TrunkAfterPush)?;
@@ -359,6 +364,7 @@ impl Session<'_> {
                 state.trunk = Some(name);
             })?;
             self.store.set(TRUNK, made.commit)?;
+            (done.merged, done.left_out) = (made.records as u64, made.left_out);
         }
         for (lane, tip) in &plan.lanes {
             self.store.set(&format!("{LANES}{lane}"), *tip)?;
@@ -402,16 +408,16 @@ impl Session<'_> {
         self.store.set(IMPORTED, trunk)
     }
 
-    /// Deletes the lanes that the trunk has and that nothing more comes on.
-    fn fold(&mut self, remote: &Remote, merged: &Lanes, done: &mut Combined) -> Result<(), Error> {
+    /// Deletes those of `lanes` that the trunk has and that nothing more comes on.
+    fn fold(&mut self, remote: &Remote, lanes: &Lanes, merged: &Lanes, done: &mut Combined) -> Result<(), Error> {
         let now = Timestamp::now();
         let seen = self.store.state().lanes.iter();
         let seen = seen.filter_map(|(lane, (tip, since))| Some((*lane, (Oid::from_str(tip).ok()?, *since)))).collect();
-        let seen = fold::look(&seen, &remote.lanes, now);
+        let seen = fold::look(&seen, lanes, now);
         let noted = seen.iter().map(|(lane, (tip, since))| (*lane, (tip.to_string(), *since))).collect();
         self.store.change(|state| state.lanes = noted)?;
         let own = Some(self.store.state().lane);
-        let foldable = fold::foldable(&self.store.repository()?, (&remote.lanes, merged), &seen, own, now)?;
+        let foldable = fold::foldable(&self.store.repository()?, (lanes, merged), &seen, own, now)?;
         let (mut left, mut at_once) = (foldable.as_slice(), FOLDED_AT_ONCE);
         if crash::wanted(Point::FoldHalfDone) {
             at_once = foldable.len().div_ceil(2).clamp(1, FOLDED_AT_ONCE);

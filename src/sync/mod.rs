@@ -34,6 +34,7 @@ mod auto;
 mod combine;
 mod compare;
 mod error;
+mod fetch;
 pub mod fold;
 pub mod git;
 pub mod import;
@@ -49,6 +50,7 @@ mod schedule;
 mod secret;
 mod session;
 mod standing;
+mod state;
 pub mod store;
 pub mod tree;
 mod trunk;
@@ -72,7 +74,9 @@ pub use error::{Class, Error};
 pub use project::Preview;
 pub use push::{Asked, Pushed};
 pub use session::Session;
-pub use standing::{HeldRecord, Place, Standing, SyncError, Where, acknowledged, standing, to_purge, where_is};
+pub use standing::{
+    HeldRecord, LeftOut, Place, Standing, SyncError, Where, acknowledged, standing, to_purge, where_is,
+};
 pub use store::{Held, SyncState, forget};
 pub use url::{whole, without_credentials};
 

@@ -73,6 +73,7 @@ impl Session<'_> {
 
     fn push_all(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
         self.check_private()?;
+        self.check_remote_group()?;
         if asked.retry_held && !self.store.state().held.is_empty() {
             self.store.change(|state| {
                 state.held.clear();

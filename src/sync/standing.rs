@@ -41,8 +41,14 @@ pub struct Standing {
     pub imported: ImportedSo,
     /// How many lanes it had not merged then.
     pub lanes_unmerged: u64,
+    /// The lanes that are left out of the merge, by the names of their references.
+    pub lanes_left_out: Vec<LeftOut>,
+    /// Why the remote does not take the trunk, if it does not.
+    pub trunk_closed: Option<String>,
     /// How many records that this home has erased the remote may still have.
     pub to_purge: u64,
+    /// Why the remote does not take its references without erased records, if it does not: their history still has them.
+    pub erased_kept: Option<String>,
     /// Why the last sync did not do all of it.
     pub error: Option<SyncError>,
 }
@@ -54,6 +60,15 @@ pub struct ImportedSo {
     pub commit: Option<String>,
     /// How many records of other homes came with it.
     pub records: u64,
+}
+
+/// A lane that is left out of the merge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The full name of its reference.
+    pub lane: String,
+    /// Why.
+    pub why: String,
 }
 
 /// A record that is left out of the lane.
@@ -102,12 +117,33 @@ impl Standing {
             let count = crate::model::text::counted(self.to_purge, "erased record", "erased records");
             troubles.push(format!("the remote may still have {count}: run `indelible sync`"));
         }
+        troubles.extend(self.of_others());
         let alert = i64::try_from(options.alert.as_secs()).unwrap_or(i64::MAX);
         if let Some(age) = self.oldest_unpushed_s.filter(|age| *age > alert) {
             let records = crate::model::text::counted(self.unpushed, "record is", "records are");
             troubles.push(format!("{records} not on the remote, the oldest for {age} s: run `indelible sync`"));
         }
         troubles
+    }
+}
+
+impl Standing {
+    /// What of other homes' records does not get through: lanes that are left out, and what the remote does not take.
+    pub fn of_others(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(first) = self.lanes_left_out.first() {
+            let count = crate::model::text::counted(self.lanes_left_out.len() as u64, "lane is", "lanes are");
+            lines.push(format!("{count} left out of the merge, the first {}: {}", first.lane, first.why));
+        }
+        if let Some(why) = &self.trunk_closed {
+            lines.push(format!("the remote does not take the trunk, and lanes are pushed all the same: {why}"));
+        }
+        if let Some(why) = &self.erased_kept {
+            let what =
+                "the remote does not take its references without erased records, so their history still has these";
+            lines.push(format!("{what}; what is new is merged all the same: {why}"));
+        }
+        lines
     }
 }
 
@@ -149,10 +185,18 @@ pub fn standing(home: &Home, options: &Options) -> Result<Option<Standing>, Erro
         trunk: state.trunk_at.clone(),
         imported: ImportedSo { commit: acked.imported.map(|commit| commit.to_string()), records: state.imported },
         lanes_unmerged: state.unmerged,
+        lanes_left_out: left_out(&state),
+        trunk_closed: state.closed.clone(),
         to_purge: state.erased.len() as u64,
+        erased_kept: state.kept_by_remote.as_ref().map(|kept| format!("{}: {}", kept.trunk, kept.why)),
         held: state.held.iter().map(|held| HeldRecord { id: held.id, why: held.why.clone() }).collect(),
         error,
     }))
+}
+
+fn left_out(state: &SyncState) -> Vec<LeftOut> {
+    let bad = state.bad_lanes.values();
+    bad.map(|bad| LeftOut { lane: bad.name.clone(), why: bad.why.clone() }).collect()
 }
 
 /// How many records that `home` has erased the remote may still have.

@@ -15,27 +15,24 @@
 //! A process or child that was killed leaves locks on references and unfinished packs. Only who holds `sync.lock` writes here, so what the
 //! next one finds of these is stale, and removed.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
 use crate::fs::lock::SyncLock;
 use crate::fs::{Dir, Durability};
 use crate::home::Home;
 use crate::journal;
+use crate::model::RecordId;
 use crate::model::layout::{SYNC, SYNC_GIT, TEMPORARY};
-use crate::model::{JournalId, RecordId};
 use crate::random;
 use crate::target::history;
+use git2::{ErrorCode, ObjectType, Oid, Repository, RepositoryInitOptions};
 
 use super::objects::{PACKS, UNFINISHED};
+use super::state::VERSION;
+pub use super::state::{At, BadLane, Failed, Held, Kept, SyncState};
 use super::tree::Trees;
 use super::{Class, Error};
 
@@ -50,12 +47,8 @@ pub const LANES: &str = "refs/r/lanes/";
 /// Up to this commit the trunk is in the journal.
 pub const IMPORTED: &str = "refs/indelible/imported";
 
-/// The largest `sync.json`, in bytes.
-const STATE_BYTES_MAX: u64 = 16 << 20;
 /// Folders of references are never deeper.
 const DEPTH_MAX: usize = 8;
-/// The version of `sync.json`.
-const VERSION: u32 = 1;
 /// What `HEAD` of `sync.git` names, and what is never there.
 const NO_BRANCH: &str = "refs/heads/none";
 /// The settings of `sync.git`.
@@ -67,113 +60,6 @@ const CONFIG: &str = "[core]
 [gc]
 \tauto = 0
 ";
-
-/// The content of `sync.json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SyncState {
-    version: u32,
-    /// The remote that all of this is about.
-    pub remote: String,
-    /// The journal that the lane belongs to: a copy of a home has another journal, and so another lane.
-    pub journal: Option<JournalId>,
-    /// The id of the own lane: the last part of its reference's name.
-    pub lane: Uuid,
-    /// The prefix of the lane that the remote takes, once one worked.
-    pub prefix: Option<String>,
-    /// Whether a stranger was refused by the remote, or the user said that it may be public.
-    pub checked: bool,
-    /// The home's commit whose records are all pushed or held.
-    pub projected: Option<String>,
-    /// The last push that the remote took.
-    pub pushed: Option<At>,
-    /// The records that this home erased and that the remote, or `sync.git`, may still have.
-    pub erased: BTreeSet<RecordId>,
-    /// When the remote last said where the lane is.
-    pub seen_at: Option<Timestamp>,
-    /// How many records' files the lane has in all.
-    pub records: u64,
-    /// The records that are left out, each with the reason.
-    pub held: Vec<Held>,
-    /// The full name of the trunk's reference on the remote, once this home has pushed it.
-    pub trunk: Option<String>,
-    /// The group of homes that the trunk is of.
-    pub group: Option<Uuid>,
-    /// What the trunk has merged of each lane, by the commit of the trunk that says it.
-    pub merged: Option<(String, BTreeMap<Uuid, String>)>,
-    /// The erased records that the same commit says its history has no more.
-    pub purged: BTreeSet<RecordId>,
-    /// A commit of the trunk whose erased records its history has no more.
-    pub clean: Option<String>,
-    /// By which options the trunk was imported last.
-    pub imported_by: Option<String>,
-    /// Since when each lane was seen where it is.
-    pub lanes: BTreeMap<Uuid, (String, Timestamp)>,
-    /// Where the trunk is, and when it was taken.
-    pub trunk_at: Option<At>,
-    /// How many records of other homes were imported.
-    pub imported: u64,
-    /// How many lanes the trunk had not merged when it was looked at last.
-    pub unmerged: u64,
-    /// Why the last sync did not do all of it.
-    pub error: Option<Failed>,
-}
-
-/// A commit, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct At {
-    /// Its name.
-    pub commit: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A record that is left out of the lane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// The record.
-    pub id: RecordId,
-    /// The path of its page, or of its state file.
-    pub path: String,
-    /// The name of the bytes that are held: others are tried again.
-    pub blob: String,
-    /// Whether it is held for a secret that it has, and not by the remote.
-    pub secret: bool,
-    /// Why.
-    pub why: String,
-    /// Since when.
-    pub at: Timestamp,
-}
-
-/// A sync that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// Its class.
-    pub class: Class,
-    /// What was wrong.
-    pub message: String,
-    /// When.
-    pub at: Timestamp,
-    /// How often in a row.
-    pub attempts: u32,
-}
-
-impl SyncState {
-    /// What is known of a home's sync; `None` if nothing is. It takes no lock.
-    ///
-    /// # Errors
-    /// [`Error`] if it cannot be read.
-    pub fn read(private: &Dir) -> Result<Option<SyncState>, Error> {
-        let text = private.content(SYNC, STATE_BYTES_MAX)?;
-        let state = text.and_then(|text| serde_json::from_slice::<SyncState>(&text).ok());
-        Ok(state.filter(|state| state.version == VERSION && !state.lane.is_nil()))
-    }
-
-    /// The full name of the own lane on the remote; `None` if no prefix has worked yet.
-    pub fn lane_name(&self) -> Option<String> {
-        self.prefix.as_ref().map(|prefix| format!("{prefix}{}", self.lane))
-    }
-}
 
 /// `sync.git` and `sync.json`, with the lock on both.
 #[derive(Debug)]
@@ -306,7 +192,8 @@ impl Store {
         let lane = if is_copy || self.state.lane.is_nil() { random::id() } else { self.state.lane };
         self.change(|state| {
             if has_other {
-                *state = SyncState { records: state.records, ..SyncState::default() };
+                // Whose records these are does not depend on where they go.
+                *state = SyncState { records: state.records, group: state.group, ..SyncState::default() };
             }
             *state =
                 SyncState { version: VERSION, remote: remote.to_owned(), journal, lane, pushed: None, ..state.clone() };

@@ -20,7 +20,7 @@ pub(super) const NEXT: &str = "refs/r/next";
 pub(super) const KEEP: &str = "refs/indelible/keep/";
 /// The folder in `sync.git` of a repository in which a branch is looked at, and how many commits of it.
 const PROBE: &str = "probe";
-const PROBE_COMMITS: usize = 100;
+const PROBE_COMMITS: [usize; 2] = [100, GROUP_COMMITS_MAX];
 /// How many commits of a trunk are looked through for the group that it is of.
 const GROUP_COMMITS_MAX: usize = 10_000;
 
@@ -54,22 +54,85 @@ impl Session<'_> {
         Ok(names.into_iter().any(|name| !is_lane(name)))
     }
 
-    /// Whether the reference `name`, which is at `tip`, holds a trunk. A project's branch is not fetched for that: some commits of
-    /// it are looked at, in a repository that is thrown away.
+    /// Whether the reference `name`, which is at `tip`, holds a trunk.
+    ///
+    /// # Errors
+    /// As [`Session::group_at`].
     pub(super) fn is_trunk(&self, name: &str, tip: Oid) -> Result<bool, Error> {
+        Ok(self.group_at(name, tip)?.is_some())
+    }
+
+    /// The group whose trunk the reference `name` holds, which is at `tip`; `None` if it is no trunk. A project's branch is not fetched for
+    /// that: commits of it are looked at, without their trees, in a repository that is thrown away. Few are looked at first.
+    ///
+    /// # Errors
+    /// [`Class::Config`] if its history is cut off before it says so; else the class of what git says.
+    pub(super) fn group_at(&self, name: &str, tip: Oid) -> Result<Option<Uuid>, Error> {
         let repository = self.store.repository()?;
         if repository.find_commit(tip).is_ok() {
-            return Ok(group_of(&repository, tip)?.is_some());
+            return group_of(&repository, tip);
         }
         let folder = self.store.path().join(PROBE);
         let _ = std::fs::remove_dir_all(&folder);
         let probe = Repository::init_bare(&folder)?;
-        let (depth, spec) = (format!("--depth={PROBE_COMMITS}"), format!("+{name}:{NEXT}"));
-        let args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
-        let fetched = self.git.clone().at(&folder).run(&args, &self.limits())?;
-        let found = fetched.ok("the remote's branch could not be looked at").and_then(|_| group_of(&probe, tip));
+        let found = self.probed(&probe, name, tip);
         let _ = std::fs::remove_dir_all(&folder);
-        Ok(found?.is_some())
+        found
+    }
+
+    fn probed(&self, probe: &Repository, name: &str, tip: Oid) -> Result<Option<Uuid>, Error> {
+        for commits in PROBE_COMMITS {
+            let (depth, spec) = (format!("--depth={commits}"), format!("+{name}:{NEXT}"));
+            let args =
+                ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
+            let fetched = self.git.clone().at(probe.path()).run(&args, &self.limits())?;
+            let _ = fetched.ok("the remote's branch could not be looked at")?;
+            let (group, end) = looked_through(probe, tip)?;
+            match end {
+                _ if group.is_some() => return Ok(group),
+                End::First => return Ok(None),
+                End::CutOff(looked) if looked + 1 < commits => {
+                    let what = format!(
+                        "the remote's {name} is cut off (a shallow clone), so whether it is the trunk cannot be read"
+                    );
+                    return Err(Error::new(
+                        Class::Config,
+                        format!("{what}; sync with the repository that it is a clone of"),
+                    ));
+                }
+                End::CutOff(_) | End::Limit => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks, before anything is pushed to a remote whose trunk this home does not know, that it is not another group's.
+    ///
+    /// # Errors
+    /// [`Class::Config`] if it is; else the class of what git says.
+    pub fn check_remote_group(&mut self) -> Result<(), Error> {
+        let state = self.store.state();
+        if state.group.is_none() || state.trunk.is_some() {
+            return Ok(());
+        }
+        let refs = self.list()?;
+        let name = self.trunk_name(&refs)?;
+        if let Some(tip) = refs.all.get(&name).copied()
+            && let Some(group) = self.group_at(&name, tip)?
+        {
+            self.check_group(Some(group))?;
+            self.store.change(|state| state.trunk = Some(name))?;
+        }
+        self.listed = Some(refs);
+        Ok(())
+    }
+
+    /// Leaves the group of homes that this one belongs to: it becomes that of the remote.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be noted.
+    pub fn leave_group(&mut self) -> Result<(), Error> {
+        self.store.change(|state| state.group = None)
     }
 
     /// Takes what was fetched as the trunk.
@@ -93,8 +156,12 @@ impl Session<'_> {
         }
         let Some(next) = self.store.target(NEXT)? else { return Ok(()) };
         let repository = self.store.repository()?;
-        let group = group_of(&repository, next)?;
-        self.check_group(group)?;
+        let is_before = before.is_some_and(|before| repository.graph_descendant_of(before, next).unwrap_or(false));
+        // What was the trunk's once is so without a word of its own: the first merge can be what was taken back.
+        if !is_before {
+            let group = group_of(&repository, next)?;
+            self.check_group(group)?;
+        }
         let erased = &self.store.state().erased;
         if let Some(before) = before
             && !is_after(&repository, next, before, erased)?
@@ -120,7 +187,8 @@ impl Session<'_> {
         match self.store.state().group {
             Some(known) if known != group => {
                 let what = "the remote's trunk is that of another group of homes";
-                Err(Error::new(Class::Config, format!("{what}: {group}, and this home belongs to {known}")))
+                let then = "if they are to be one, `indelible remote add --join` with this remote";
+                Err(Error::new(Class::Config, format!("{what}: {group}, and this home belongs to {known}; {then}")))
             }
             Some(_) => Ok(()),
             None => self.store.change(|state| state.group = Some(group)),
@@ -153,23 +221,42 @@ impl Session<'_> {
     }
 }
 
+/// Where a look through a trunk's commits ended.
+enum End {
+    /// At its first commit.
+    First,
+    /// After so many, since the next one is not here.
+    CutOff(usize),
+    /// At the most that are looked at.
+    Limit,
+}
+
 /// The group of homes that the trunk `tip` is of; `None` if it is no trunk.
 pub(super) fn group_of(repository: &Repository, tip: Oid) -> Result<Option<Uuid>, Error> {
-    let mut walk = repository.revwalk()?;
-    walk.simplify_first_parent()?;
-    walk.push(tip)?;
-    for id in walk.take(GROUP_COMMITS_MAX) {
+    Ok(looked_through(repository, tip)?.0)
+}
+
+/// The group of homes that the trunk `tip` is of, and where the look for it ended.
+fn looked_through(repository: &Repository, tip: Oid) -> Result<(Option<Uuid>, End), Error> {
+    let mut next = Some(tip);
+    for looked in 0..GROUP_COMMITS_MAX {
+        let Some(id) = next else { return Ok((None, End::First)) };
         // The end of what was fetched.
-        let Some(commit) = id.ok().and_then(|id| repository.find_commit(id).ok()) else { break };
+        let Ok(commit) = repository.find_commit(id) else { return Ok((None, End::CutOff(looked))) };
         let trailers = message::parse(commit.message_bytes());
         if trailers.format.is_some_and(|format| format > message::FORMAT) {
             return Err(Error::new(Class::Config, "the trunk is of a newer indelible: upgrade this one"));
         }
         if trailers.group.is_some() {
-            return Ok(trailers.group);
+            return Ok((trailers.group, End::First));
         }
+        if looked == 0 && trailers.format.is_some() && trailers.lane.is_some() {
+            let what = "what is to be the trunk is at a lane's commit: a person set it back to before its first merge";
+            return Err(Error::new(Class::Later, format!("{what}; a home that knew it merges it again")));
+        }
+        next = commit.parent_ids().next();
     }
-    Ok(None)
+    Ok((None, End::Limit))
 }
 
 /// Whether `trunk` goes on from `other`, or what it is without erased records from what that is without them: those that one of them

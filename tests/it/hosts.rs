@@ -657,3 +657,139 @@ fn a_record_that_one_home_retracts_and_restores_while_another_amends_it_is_the_s
         }
     }
 }
+
+#[test]
+fn a_remote_of_another_group_gets_nothing_until_it_is_joined() {
+    let (remote, elsewhere) = (Remote::new(), Remote::new());
+    let (one, stranger) = (home_of(&remote), home_of(&elsewhere));
+    let (mine, theirs) = (one.record("failure", "mine"), stranger.record("failure", "theirs"));
+    sync(&one);
+    sync(&stranger);
+    let before = elsewhere.refs();
+    let url = elsewhere.path().to_str().expect("UTF-8").to_owned();
+    for command in [["sync", "--json"], ["sync", "--push-only"], ["drain", "--json"]] {
+        let refused = one.cmd(command).env("INDELIBLE_REMOTE", &url).run().exits(78);
+        assert!(format!("{refused}").contains("another group"), "{refused}");
+    }
+    assert_eq!(elsewhere.refs(), before, "nothing was published");
+    assert_eq!(listed(&one).len(), 1, "nothing was imported");
+    sync(&one);
+    let _ = one.cmd(["verify"]).ok();
+    let _ = one.cmd(["remote", "remove"]).ok();
+    let refused = one.cmd(["remote", "add", &url, "--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("--join"), "{refused}");
+    assert_eq!(elsewhere.refs(), before);
+    let _ = one.cmd(["remote", "add", &url, "--yes", "--join"]).ok();
+    sync(&one);
+    elsewhere.assert_has(&[mine.page(), theirs.page()]);
+    // An empty remote is this group's, as soon as one of its homes comes.
+    let third = Remote::new();
+    let _ = one.cmd(["sync"]).env("INDELIBLE_REMOTE", third.path().to_str().expect("UTF-8")).ok();
+    assert!(third.refs().contains_key(TRUNK));
+}
+
+/// Whoever may push can put anything where a lane lies, and can say anything on the trunk: the others' records travel all the same.
+#[test]
+fn a_bad_lane_is_left_out_by_its_name_and_a_forged_trailer_folds_nothing() {
+    let remote = Remote::new();
+    let (one, other) = (home_of(&remote), home_of(&remote));
+    let receipt = one.record("failure", "mine");
+    sync(&one);
+    let at = |args: &[&str]| {
+        let mut git = remote.outside([]).into_command();
+        let output = git.arg("-C").arg(remote.path()).args(args).output().expect("git runs");
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let blob = at(&["hash-object", "-w", "--stdin"]);
+    let tag = at(&["-c", "user.name=x", "-c", "user.email=x@y", "tag", "-a", "-m", "x", "t", TRUNK]);
+    assert_eq!(tag, "");
+    let tag = at(&["rev-parse", "t"]);
+    let _ = at(&["tag", "-d", "t"]);
+    let tree = at(&["rev-parse", &format!("{TRUNK}^{{tree}}")]);
+    let odd = remote.folder.path().join("tree");
+    let raw: Vec<u8> = [&b"40000 .git\0"[..], git2::Oid::from_str(&tree).expect("a name").as_bytes()].concat();
+    std::fs::write(&odd, raw).expect("writable");
+    let odd = at(&["hash-object", "-w", "-t", "tree", "--literally", odd.to_str().expect("UTF-8")]);
+    let commit = at(&["-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-m", "x", &odd]);
+    let lanes: Vec<String> =
+        (0..4).map(|it| format!("refs/indelible/hosts/00000000-0000-4000-8000-00000000000{it}")).collect();
+    for (lane, what) in lanes.iter().zip([&blob, &tag, &tree, &commit]) {
+        let _ = at(&["update-ref", lane, what]);
+    }
+    let second = other.record("failure", "theirs");
+    for home in [&other, &one] {
+        let done = sync(home);
+        let named: BTreeSet<&str> =
+            done["lanes_left_out"].as_array().expect("a list").iter().filter_map(|it| it["lane"].as_str()).collect();
+        assert_eq!(named, lanes.iter().map(String::as_str).collect(), "{done}");
+        assert_eq!(listed(home).len(), 2);
+        assert_eq!(home.status()["sync"]["lanes_unmerged"], 4);
+        let check = home.cmd(["status", "--check"]).run().exits(1);
+        assert!(check.stdout.contains(&lanes[0]), "{check}");
+    }
+    for lane in &lanes {
+        let _ = at(&["update-ref", "-d", lane]);
+    }
+    let _ = at(&["prune", "--expire=now"]);
+    remote.assert_has(&[receipt.page(), second.page()]);
+    assert_eq!(sync(&one)["lanes_left_out"], Value::Array(Vec::new()));
+    let _ = one.cmd(["status", "--check"]).ok();
+    // A commit on the trunk says that it has merged what it has not.
+    let container = home_of(&remote);
+    let last = container.record("failure", "of a container");
+    let drained = container.cmd(["drain", "--close", "--json"]).ok().json();
+    let (lane, tip) = (drained["lane"].as_str().expect("text"), drained["commit"].as_str().expect("text"));
+    let id = lane.rsplit('/').next().expect("a name");
+    let message = format!("x\n\nIndelible-Format: 1\nIndelible-Merged: {id} {tip}\n");
+    let tree = at(&["rev-parse", &format!("{TRUNK}^{{tree}}")]);
+    let forged = at(&["-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-p", TRUNK, "-m", &message, &tree]);
+    let _ = at(&["update-ref", TRUNK, &forged]);
+    sync(&one);
+    remote.assert_has(&[receipt.page(), second.page(), last.page()]);
+    assert_eq!(listed(&one).len(), 3);
+}
+
+/// A trunk that cannot be seen for what it is at once: no second one is begun beside it.
+#[test]
+fn a_trunk_beneath_many_commits_one_that_was_set_back_and_one_that_is_cut_off_are_no_reason_for_another() {
+    let remote = Remote::new();
+    let one = home_of(&remote);
+    let receipt = one.record("failure", "first");
+    sync(&one);
+    let merged = remote.refs()[TRUNK].clone();
+    let at = |args: [&str; 8]| remote.git(args).ok().stdout.trim().to_owned();
+    // Back to before its first merge, which a home that comes then cannot know.
+    let _ = remote.git(["update-ref", TRUNK, &format!("{merged}^1")]).ok();
+    let other = home_of(&remote);
+    let second = other.record("failure", "second");
+    let waits = other.cmd(["sync"]).run().exits(75);
+    assert!(waits.stderr.contains("set it back"), "{waits}");
+    assert!(!remote.refs().contains_key("refs/indelible/trunk"));
+    sync(&one);
+    sync(&other);
+    remote.assert_has(&[receipt.page(), second.page()]);
+    let mut tip = remote.refs()[TRUNK].clone();
+    let tree = format!("{tip}^{{tree}}");
+    for _ in 0..101 {
+        tip = at(["-c", "user.name=x", "commit-tree", "-p", &tip, "-m", "by hand", &tree]);
+    }
+    let _ = remote.git(["update-ref", TRUNK, &tip]).ok();
+    let third = home_of(&remote);
+    let last = third.record("failure", "third");
+    sync(&third);
+    assert!(!remote.refs().contains_key("refs/indelible/trunk"));
+    assert_eq!(listed(&third).len(), 3);
+    remote.assert_has(&[receipt.page(), second.page(), last.page()]);
+    let from = format!("file://{}", remote.path().display());
+    for _ in 0..2 {
+        tip = at(["-c", "user.name=x", "commit-tree", "-p", &tip, "-m", "by hand", &tree]);
+    }
+    let _ = remote.git(["update-ref", TRUNK, &tip]).ok();
+    let _ = remote.outside(["clone", "--quiet", "--bare", "--depth=2", &from, "shallow.git"]).ok();
+    let shallow = remote.folder.path().join("shallow.git");
+    let fourth = TestHome::new();
+    let _ = fourth.record("failure", "fourth");
+    let refused = fourth.cmd(["sync"]).env("INDELIBLE_REMOTE", shallow.to_str().expect("UTF-8")).run().exits(78);
+    assert!(refused.stderr.contains("shallow"), "{refused}");
+}

@@ -283,6 +283,57 @@ fn a_remote_without_atomic_pushes_and_one_that_protects_its_trunk() {
     assert_purged(&remote, &[&one, &two, &three]);
 }
 
+/// A forge that takes no forced push of a branch: erased records stay in the trunk's history, which is said; everything else travels.
+#[test]
+fn a_trunk_that_takes_no_rewriting_is_merged_on_and_that_is_said() {
+    for is_a_rule in [true, false] {
+        let remote = Remote::new();
+        if is_a_rule {
+            let _ = remote.git(["config", "receive.denyNonFastForwards", "true"]).ok();
+        } else {
+            let hook = "#!/bin/sh\n[ \"$1\" = refs/heads/main ] || exit 0\ncase $2 in 0000*) exit 0;; esac\ngit merge-base --is-ancestor $2 $3\n";
+            write_program(&remote.path().join("hooks/update"), hook.as_bytes());
+        }
+        let ([one, two, three], secret, others) = three(&remote);
+        let said = one.cmd(["erase", "--yes", "--json", &secret.id]).run().exits(75).json();
+        assert!(said["remote"]["error"].as_str().expect("text").contains(TRUNK), "{said}");
+        let new = two.record("failure", "new");
+        for home in [&two, &one, &three] {
+            let done = sync(home);
+            assert!(done["erased_kept"].as_str().expect("text").contains(TRUNK), "{done}");
+        }
+        let receipts = [others, vec![new]].concat();
+        for home in [&one, &two, &three] {
+            assert_eq!(listed(home).len(), receipts.len(), "what is new is everywhere");
+            assert_nowhere_but_in_cache(home);
+            assert_eq!(home.status()["sync"]["lanes_unmerged"], 0);
+            let check = home.cmd(["status", "--check"]).run().exits(1);
+            assert!(check.stdout.contains("without erased records"), "{check}");
+        }
+        let trunk: Vec<String> = remote.trunk().into_keys().filter(|path| !path.ends_with("README.md")).collect();
+        let mut wanted = with_state(&receipts, &secret);
+        wanted.sort();
+        assert_eq!(trunk, wanted);
+        let shown = three.cmd(["sync"]).ok().stdout;
+        assert!(shown.contains("without erased records"), "{shown}");
+        // As soon as it takes it, nothing of the record is left.
+        let _ = remote.git(["config", "receive.denyNonFastForwards", "false"]).ok();
+        let _ = std::fs::remove_file(remote.path().join("hooks/update"));
+        for home in [&two, &one, &three] {
+            sync(home);
+        }
+        assert_purged(&remote, &[&one, &two, &three]);
+        assert_eq!(sync(&two)["erased_kept"], Value::Null);
+    }
+}
+
+/// The home has the needle in no store of its own; `sync.git` is a copy of what the remote still has.
+fn assert_nowhere_but_in_cache(home: &TestHome) {
+    let shown = home.cmd(["search", NEEDLE, "--json"]).run();
+    assert!(!shown.stdout.contains("zebra"), "{shown}");
+    assert!(!has(home.cmd(["export"]).ok().stdout.as_bytes()));
+}
+
 #[test]
 fn a_copy_that_a_person_made_on_the_trunk_goes_and_an_old_trunk_that_is_pushed_again_heals_nothing() {
     let remote = Remote::new();

@@ -65,6 +65,9 @@ pub struct RemoteAddArgs {
     /// Merge and import nothing: the remote is a backup
     #[arg(long)]
     pub push_only: bool,
+    /// Let this home join the group of homes whose trunk the remote has, if it belongs to another one: what it recorded goes there, too
+    #[arg(long)]
+    pub join: bool,
     /// Do it without asking
     #[arg(long)]
     pub yes: bool,

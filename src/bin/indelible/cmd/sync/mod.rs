@@ -152,7 +152,7 @@ impl Outcome {
             0 => format!("the remote has all of it: {lane}"),
             records => format!("{} pushed to {lane}", output::count(records, "record was", "records were")),
         });
-        let Combined { merged, folded, imported, closed, .. } = &self.combined;
+        let Combined { merged, folded, imported, .. } = &self.combined;
         let lines = [
             (*merged > 0).then(|| format!("{} merged", output::count(*merged, "record was", "records were"))),
             (imported.records > 0)
@@ -167,11 +167,10 @@ impl Outcome {
             (imported.left_out > 0).then(|| {
                 format!("{} left out: no records", output::count(imported.left_out, "file was", "files were"))
             }),
-            closed
-                .as_ref()
-                .map(|why| format!("the remote does not take the trunk, and lanes are pushed all the same: {why}")),
         ];
-        lines.iter().flatten().for_each(|line| output::line(line));
+        let others = self.standing.as_ref().map(Standing::of_others).unwrap_or_default();
+        let others = others.iter().map(|line| indelible::model::text::visible_line(line).into_owned());
+        lines.into_iter().flatten().chain(others).for_each(|line| output::line(&line));
         Ok(exit)
     }
 
@@ -187,6 +186,9 @@ impl Outcome {
             "attempts": self.pushed.attempts,
             "merged": self.combined.merged,
             "folded": self.combined.folded,
+            "lanes_left_out": standing.map(|it| it.lanes_left_out.clone()).unwrap_or_default(),
+            "trunk_closed": standing.and_then(|it| it.trunk_closed.clone()),
+            "erased_kept": standing.and_then(|it| it.erased_kept.clone()),
             "imported": {
                 "records": self.combined.imported.records,
                 "changes": self.combined.imported.changes,

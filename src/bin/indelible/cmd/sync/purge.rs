@@ -40,6 +40,10 @@ pub fn purge(home: &Home, settings: &Settings) -> Result<Option<Purged>, Failure
         _ if is_done => None,
         (Some(error), _) => Some(error.to_string()),
         (None, Some(closed)) => Some(format!("the remote does not take the trunk: {closed}")),
+        (None, None) if outcome.combined.kept.is_some() => {
+            let kept = outcome.standing.as_ref().and_then(|it| it.erased_kept.clone()).unwrap_or_default();
+            Some(format!("the remote does not take its references without it: {kept}"))
+        }
         (None, None) if !options.merge => Some("this home merges nothing (sync.merge): another home has to".to_owned()),
         (None, None) => Some("other homes were faster".to_owned()),
     };

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use indelible::home::Home;
-use indelible::sync::{self, Error, Options, Preview, Session, Standing, standing, without_credentials};
+use indelible::sync::{self, Class, Error, Options, Preview, Session, Standing, standing, without_credentials};
 use serde_json::json;
 
 use super::{NEVER, failure};
@@ -41,27 +41,28 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
         let mut session = open(&home, &options)?;
         let lanes = session.list()?.lanes;
         session.check_private()?;
-        Ok::<_, Error>((lanes, session.preview()?))
+        let is_other = match session.check_remote_group() {
+            Err(error) if args.join && error.class() == Class::Config => true,
+            checked => checked.map(|()| false)?,
+        };
+        Ok::<_, Error>((lanes, session.preview()?, is_other))
     };
-    let (lanes, preview) = look().map_err(|error| failure(NOT_ADDED, &error))?;
+    let (lanes, preview, is_other) = look().map_err(|error| failure(NOT_ADDED, &error))?;
     if !context.json {
         say_plan(&options, lanes, &preview);
+        if is_other {
+            output::warn("it belongs to another group of homes than this one: they become one");
+        }
     }
     if !args.yes && !is_confirmed(context)? {
         output::line("no remote was added");
         return Ok(Exit::Done);
     }
-    if args.public {
-        config::set_of_user(&home, "sync.public", &toml::Value::Boolean(true))?;
+    if is_other {
+        let leave = || open(&home, &options)?.leave_group();
+        leave().map_err(|error| failure(NOT_ADDED, &error))?;
     }
-    if let Some(trunk) = &args.trunk {
-        config::set_of_user(&home, "sync.trunk", &toml::Value::String(trunk.clone()))?;
-    }
-    if args.push_only {
-        config::set_of_user(&home, "sync.merge", &toml::Value::Boolean(false))?;
-        config::set_of_user(&home, "sync.import", &toml::Value::String("none".to_owned()))?;
-    }
-    config::set_of_user(&home, "sync.remote", &toml::Value::String(url.clone()))?;
+    keep(&home, args, &url)?;
     let told = config::tell_worker(&home);
     if context.json {
         let Preview { records, secrets, is_all } = preview;
@@ -76,6 +77,21 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
         _ => output::hint("added: `indelible sync` pushes; so does a worker, by itself"),
     });
     Ok(Exit::Done)
+}
+
+/// Keeps in the user's settings what `args` say, and then that `url` is the remote of `home`.
+fn keep(home: &Home, args: &RemoteAddArgs, url: &str) -> Result<(), Failure> {
+    if args.public {
+        config::set_of_user(home, "sync.public", &toml::Value::Boolean(true))?;
+    }
+    if let Some(trunk) = &args.trunk {
+        config::set_of_user(home, "sync.trunk", &toml::Value::String(trunk.clone()))?;
+    }
+    if args.push_only {
+        config::set_of_user(home, "sync.merge", &toml::Value::Boolean(false))?;
+        config::set_of_user(home, "sync.import", &toml::Value::String("none".to_owned()))?;
+    }
+    config::set_of_user(home, "sync.remote", &toml::Value::String(url.to_owned())).map(drop)
 }
 
 /// Makes the remote at `url` that of the new home at `path`, and imports what other homes have pushed there. Returns how many records.
@@ -211,6 +227,7 @@ pub fn lines(standing: &Standing) -> Vec<String> {
         lines.push(format!("trunk       {:.0}, {}{unmerged}", trunk.at, &trunk.commit[..trunk.commit.len().min(12)]));
         lines.push(format!("imported    {}", count(standing.imported.records, "record", "records")));
     }
+    lines.extend(standing.of_others().into_iter().map(|line| format!("others      {line}")));
     if let Some(error) = &standing.error {
         let next = error.next_try_s.map(|next| format!("; a worker tries again in {next} s")).unwrap_or_default();
         lines.push(format!("error       {:.0}: {}{next}", error.at, error.message));
