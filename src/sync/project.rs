@@ -386,7 +386,11 @@ fn message(pages: &[Candidate], in_all: u64, names: Names) -> String {
             .filter(|(_, n)| *n > 0)
             .map(|(verb, n)| format!("{verb} {}", counted(n, "record", "records"))),
     );
-    let subject = if parts.is_empty() { "close the lane".to_owned() } else { parts.join("; ") };
+    let subject = match (parts.is_empty(), names.closed) {
+        (true, true) => "close the lane".to_owned(),
+        (true, false) => "record nothing".to_owned(),
+        (false, _) => parts.join("; "),
+    };
     let (first, rest) = subject.split_at(1);
     let mut text = format!("{}{rest}\n\n", first.to_ascii_uppercase());
     let Names { home, lane, closed } = names;

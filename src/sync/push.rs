@@ -4,7 +4,8 @@
 //! 2. Every push names the value that the lane must have. If it has another, the lane is compared (`compare.rs`), and the push repeated
 //!    or another lane begun: the value decides, not this home's memory of it.
 //! 3. A remote that refuses a commit refuses some record in it: the batch is halved until that record is alone. It is held, and all
-//!    others arrive. A remote that refuses every record refuses the lane, and then no record is held for it.
+//!    others arrive. If none has arrived before it, the lane is pushed without any: a remote that refuses that, too, refuses the lane,
+//!    and no record is held for it. What was held before for such a reason is not asked about again.
 
 use git2::Oid;
 use jiff::Timestamp;
@@ -23,8 +24,6 @@ use super::{Class, Error, Session};
 const RACES_MAX: u32 = 5;
 /// The most pushes in one sync that a remote refuses: 20,000 records are halved 15 times.
 const REFUSALS_MAX: u32 = 120;
-/// If so many records were refused and none was taken, the remote refuses the lane.
-const HELD_ALONE_MAX: usize = 10;
 
 /// What a push is to do beside bringing what is new.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +74,7 @@ impl Session<'_> {
         self.check_private()?;
         self.check_remote_group()?;
         if asked.retry_held && !self.store.state().held.is_empty() {
+            self.held_before = self.store.state().held.clone();
             self.store.change(|state| {
                 state.held.clear();
                 state.projected = None;
@@ -159,7 +159,7 @@ impl Session<'_> {
                 }
                 Sent::Refused(why) => {
                     self.back_to_acked()?;
-                    self.refused(pages, &why, &mut run)?;
+                    self.refused(pages, &why, &mut run, (asked, done))?;
                 }
             }
         }
@@ -196,24 +196,47 @@ impl Session<'_> {
     }
 
     /// Halves a batch that the remote refused, or holds its only record.
-    fn refused(&mut self, mut pages: Vec<Candidate>, why: &str, run: &mut Run) -> Result<(), Error> {
+    fn refused(
+        &mut self,
+        mut pages: Vec<Candidate>,
+        why: &str,
+        run: &mut Run,
+        (asked, done): (Asked, &mut Pushed),
+    ) -> Result<(), Error> {
         run.refusals += 1;
         if pages.len() > 1 {
             let second = pages.split_off(pages.len() / 2);
             run.stack.extend([second, pages]);
         } else if let Some(page) = pages.first() {
             let held = hold(page, false, why);
-            run.held.push(held.path.clone());
+            let is_known = |it: &Held| !it.secret && it.path == held.path && it.blob == held.blob;
+            if !run.taken && !self.held_before.iter().any(is_known) {
+                self.check_taken_without(asked, done)?;
+                run.taken = true;
+            }
             self.hold(vec![held])?;
-        }
-        if !run.taken && run.held.len() >= HELD_ALONE_MAX {
-            let paths = std::mem::take(&mut run.held);
-            self.store.change(|state| state.held.retain(|held| !paths.contains(&held.path)))?;
-            return Err(Error::new(Class::Refused, format!("the remote refuses every record: {why}")));
         }
         match run.refusals > REFUSALS_MAX {
             true => Err(Error::new(Class::Refused, format!("the remote refuses many records: {why}"))),
             false => Ok(()),
+        }
+    }
+
+    /// Checks that the remote takes the lane with a commit that brings no record. Killed, it leaves a commit that the next sync pushes.
+    ///
+    /// # Errors
+    /// [`Class::Refused`] if it does not: it would take no record, either.
+    fn check_taken_without(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
+        let parent = self.store.target(LANE)?;
+        let commit = self.commit(parent, &[], false)?;
+        self.store.set(LANE, commit)?;
+        match self.send(commit, asked, done)? {
+            Sent::Taken => Ok(()),
+            Sent::TakenOver => self.send_tip(asked, done).map(drop),
+            Sent::Refused(why) => {
+                self.back_to_acked()?;
+                Err(Error::new(Class::Refused, format!("the remote refuses every record: {why}")))
+            }
         }
     }
 
@@ -383,10 +406,9 @@ struct Run {
     stack: Vec<Vec<Candidate>>,
     /// Whether nothing is new beside them.
     is_all: bool,
+    /// Whether the remote has taken anything.
     taken: bool,
     refusals: u32,
-    /// The paths that were held in this run.
-    held: Vec<String>,
 }
 
 fn hold(page: &Candidate, secret: bool, why: &str) -> Held {

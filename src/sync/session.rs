@@ -12,7 +12,7 @@ use crate::target::history::History;
 
 use super::git::{Git, Limits, Output};
 use super::remote::Refs;
-use super::store::Store;
+use super::store::{Held, Store};
 use super::{Class, Error, Options, url};
 
 /// The name that git knows the remote by, in no file.
@@ -38,6 +38,8 @@ pub struct Session<'h> {
     push: OnceCell<Git>,
     /// What the remote has, as it was just asked; nothing was pushed since.
     pub(super) listed: Option<Refs>,
+    /// What was held before this sync, which tries it again.
+    pub(super) held_before: Vec<Held>,
     /// How to sync.
     pub options: &'h Options,
     /// When it has to be over.
@@ -67,8 +69,18 @@ impl<'h> Session<'h> {
         let history = History::open(home.path(), options.history.clone())?;
         let store = Store::open(home, &options.remote, until, stop)?;
         let git = Git::new(program, store.path());
-        let mut session =
-            Session { home, history, store, git, push: OnceCell::new(), listed: None, options, until, stop };
+        let mut session = Session {
+            home,
+            history,
+            store,
+            git,
+            push: OnceCell::new(),
+            listed: None,
+            held_before: Vec::new(),
+            options,
+            until,
+            stop,
+        };
         session.git = session.set_up()?;
         Ok(session)
     }

@@ -452,6 +452,80 @@ fn title(number: u32) -> String {
     if number == 41 { "number 41 is unwanted".to_owned() } else { format!("number {number}") }
 }
 
+/// A full disk on the server, say: three records, fewer than would show a pattern. They are not held, and the next push brings them.
+#[test]
+fn a_refusal_that_passes_holds_no_record() {
+    let remote = Remote::new();
+    let home = home_of(&remote.url());
+    for round in 0..2 {
+        let mut receipts: Vec<Receipt> = (0..3).map(|it| home.record("failure", &format!("{round} {it}"))).collect();
+        remote.hook("pre-receive", "echo full >&2; exit 1");
+        let refused = home.cmd(["drain", "--json", "--timeout", "20"]).run().exits(77).json();
+        assert_eq!((&refused["class"], &refused["held"]), (&"refused".into(), &Value::Array(Vec::new())), "{refused}");
+        let status = sync_of(&home);
+        assert_eq!((&status["unpushed"], &status["error"]["class"]), (&3.into(), &"refused".into()), "{status}");
+        std::fs::remove_file(remote.path().join("hooks/pre-receive")).expect("it can be removed");
+        assert_eq!(drain(&home)["records"], 3);
+        // One that is refused for itself is held, though nothing else is new.
+        remote.hook(
+            "pre-receive",
+            "while read o n r; do git ls-tree -r --name-only $n | grep -q unwanted && exit 1; done; exit 0",
+        );
+        let alone = home.record("failure", &format!("unwanted {round}"));
+        assert_eq!(drain(&home)["held"][0]["id"], alone.id.as_str());
+        let count = |name: &str| remote.git(["rev-list", "--count", name]).ok().stdout;
+        let (lane, before) = (remote.lanes().remove(0), count(&remote.lanes().remove(0)));
+        let _ = home.cmd(["sync", "--push-only"]).run().exits(77);
+        assert_eq!(count(&lane), before, "it is known to be refused for itself");
+        let _ = home.cmd(["erase", "--yes", &alone.id]).run();
+        std::fs::remove_file(remote.path().join("hooks/pre-receive")).expect("it can be removed");
+        receipts.clear();
+        assert_eq!(drain(&home)["reached"], true);
+    }
+}
+
+/// What was acknowledged once is asked for again: the lane can be gone, and so can the remote.
+#[test]
+fn a_drain_asks_the_remote_though_nothing_is_new() {
+    let remote = Remote::new();
+    let home = home_of(&remote.url());
+    let other = home_of(&remote.url());
+    let receipts = [home.record("failure", "one"), other.record("failure", "other")];
+    assert_eq!((&drain(&home)["reached"], &drain(&other)["reached"]), (&true.into(), &true.into()));
+    let lane = drain(&home)["lane"].as_str().expect("text").to_owned();
+    let _ = remote.git(["update-ref", "-d", &lane]).ok();
+    assert_eq!(drain(&home)["reached"], true);
+    remote.assert_has_exactly(&receipts);
+    std::fs::remove_dir_all(remote.path()).expect("it can be removed");
+    let gone = home.cmd(["drain", "--json", "--timeout", "5"]).run().exits(78).json();
+    assert_eq!(gone["reached"], false, "{gone}");
+}
+
+/// A job that is ended while git waits for a server leaves no git behind.
+#[test]
+fn a_sync_that_is_asked_to_stop_ends_what_it_started() {
+    let remote = Remote::new();
+    for (command, signal) in [("drain", Signal::TERM), ("sync", Signal::HUP)] {
+        let home = home_of(&remote.url());
+        let _ = home.record("failure", "waits");
+        let (script, pid) = (home.user().join("ssh"), home.user().join("pid"));
+        write_program(
+            &script,
+            format!("#!/bin/sh\necho $$ >{}.new; mv {0}.new {0}\nexec sleep 77\n", pid.display()).as_bytes(),
+        );
+        let cmd = home.cmd([command]).env("GIT_SSH_COMMAND", script.to_str().expect("UTF-8"));
+        let mut child = cmd.env("INDELIBLE_REMOTE", "git@host:m.git").into_command().spawn().expect("it starts");
+        wait_for("git waits for the server", || pid.exists().then_some(()));
+        let waiting = std::fs::read_to_string(&pid).expect("it is there").trim().to_owned();
+        let process = rustix::process::Pid::from_raw(child.id() as i32).expect("a process");
+        rustix::process::kill_process(process, signal).expect("it can be asked");
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(75), "{command}");
+        let stat = std::fs::read_to_string(format!("/proc/{waiting}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{command} has left {stat}");
+    }
+}
+
 #[test]
 fn a_remote_that_refuses_everything_holds_no_record() {
     let remote = Remote::new();

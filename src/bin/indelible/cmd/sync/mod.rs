@@ -6,9 +6,11 @@ mod purge;
 mod remote;
 mod whereabouts;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use indelible::fs::os;
 use indelible::home::Home;
 use indelible::sync::{self, Asked, Class, Combined, Options, Pushed, Session, Standing, standing};
 use indelible::target::search::Bound;
@@ -24,8 +26,24 @@ pub use lane::check_lane;
 pub use purge::{Purged, purge};
 pub use remote::{import_from, import_into_new, lines};
 
-/// These processes end by themselves, or are killed: nothing else stops a sync.
+/// These processes end by themselves, or are killed: nothing else stops them.
 static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// How often a sync that waits for another try looks whether it has to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Whether this process was asked to stop, or has lost its terminal: git, which runs in a session of its own, is ended then with
+/// everything that it started. From the first call on that does not end this process by itself.
+fn stop() -> &'static AtomicBool {
+    static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+        let asked = Arc::default();
+        if let Err(error) = os::note_stop(&asked) {
+            tracing::warn!(%error, "a signal will end this process, and not git");
+        }
+        asked
+    });
+    &STOP
+}
 
 pub fn run(context: &Context, command: &SyncCommand) -> Result<Exit, Failure> {
     match command {
@@ -94,7 +112,8 @@ impl Outcome {
         if let Err(failed) = push_until(home, &options, asked, (until, tries), (&mut pushed, &mut combined)) {
             error = Some(failed);
         }
-        if combined.imported.records + combined.imported.changes > 0 {
+        let is_stopped = stop().load(Ordering::Relaxed);
+        if !is_stopped && combined.imported.records + combined.imported.changes > 0 {
             // It is in the journal: what cannot be applied now, a worker applies.
             let _ = job.run(until.saturating_duration_since(Instant::now()), &mut ());
         }
@@ -218,13 +237,27 @@ fn push_until(
     for _ in 1..tries {
         match push(home, options, asked, until, (pushed, combined)) {
             Err(error) if matches!(error.class(), Class::Later | Class::Raced) && Instant::now() + pause < until => {
-                std::thread::sleep(pause);
+                if !is_slept(pause) {
+                    return Err(error);
+                }
                 pause = (pause * 2).min(Duration::from_secs(8));
             }
             done => return done,
         }
     }
     push(home, options, asked, until, (pushed, combined))
+}
+
+/// Sleeps for `pause`. Returns false as soon as this process has to stop.
+fn is_slept(pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    while Instant::now() < until {
+        if stop().load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(LOOK.min(pause));
+    }
+    true
 }
 
 fn push(
@@ -234,7 +267,7 @@ fn push(
     until: Instant,
     (pushed, combined): (&mut Pushed, &mut Combined),
 ) -> Result<(), sync::Error> {
-    Session::open(home, options, until, &NEVER)?.sync(asked, pushed, combined)
+    Session::open(home, options, until, stop())?.sync(asked, pushed, combined)
 }
 
 fn exit_of(class: Class) -> Exit {
