@@ -65,13 +65,16 @@ impl Session<'_> {
         Ok(parse(&output.ok("the remote could not be asked")?.text())?.get(name).copied())
     }
 
-    /// Whether a stranger can read the remote; `None` if that cannot be asked: it is no HTTP address.
+    /// Whether a stranger can read the remote; `None` if that cannot be asked: it is no address of HTTP or of git's own
+    /// protocol, which has no login.
     ///
     /// # Errors
     /// [`Class::Later`] if the remote cannot be reached.
     pub fn is_public(&self) -> Result<Option<bool>, Error> {
-        let remote = &self.options.remote;
-        if !url::is_http(remote) {
+        // The user's git can have another address for it, which is the one that strangers have to be asked about.
+        let there = self.run(&["ls-remote", "--get-url", REMOTE])?.text();
+        let remote = there.trim_end_matches('\n');
+        if !url::is_http(remote) && !url::is_without_login(remote) {
             return Ok(None);
         }
         // No helper, no header, no .netrc, no cookie: an empty folder is all that this git knows of its user.

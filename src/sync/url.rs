@@ -7,19 +7,34 @@ pub fn without_credentials(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         shown.push_str(before);
-        let end = after.find(|c: char| c == '/' || c.is_whitespace() || matches!(c, '\'' | '"')).unwrap_or(after.len());
-        let (authority, beyond) = after.split_at(end);
-        match authority.rsplit_once('@') {
-            Some((user, host)) if user.contains(':') || !is_ssh(before) => {
+        let credentials = credentials_of(after).filter(|user| user.contains(':') || !is_ssh(before));
+        match credentials {
+            Some(user) => {
                 shown.push_str("***@");
-                shown.push_str(host);
+                rest = &after[user.len() + 1..];
             }
-            _ => shown.push_str(authority),
+            None => rest = after,
         }
-        rest = beyond;
     }
     shown.push_str(rest);
     shown
+}
+
+/// What stands before the `@` of an address whose scheme ends where `text` begins. What a password must not have, it can have here: a quote
+/// is part of it if an `@` follows before a slash or a space; a slash or a space is, if what follows the colon is no port.
+fn credentials_of(text: &str) -> Option<&str> {
+    let line = text.find(['\n', '\r']).map_or(text, |end| &text[..end]);
+    let line = line.find("://").map_or(line, |end| &line[..end]);
+    let authority = line.find(|c: char| c == '/' || c.is_whitespace()).map_or(line, |end| &line[..end]);
+    if let Some((user, _)) = authority.rsplit_once('@') {
+        return Some(user);
+    }
+    let (_, port) = authority.split_once(':').filter(|_| !authority.starts_with('['))?;
+    let port = port.trim_matches(|c: char| c.is_ascii_punctuation());
+    match port.bytes().all(|c| c.is_ascii_digit()) {
+        true => None,
+        false => line.rsplit_once('@').map(|(user, _)| user),
+    }
 }
 
 /// Whether the scheme at the end of `text` is ssh's: its user name is no secret.
@@ -32,6 +47,11 @@ pub fn is_http(url: &str) -> bool {
     ["http://", "https://"]
         .iter()
         .any(|scheme| url.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)))
+}
+
+/// Whether `url` goes by git's own protocol, which has no login: who reaches it can read it.
+pub fn is_without_login(url: &str) -> bool {
+    url.get(..6).is_some_and(|it| it.eq_ignore_ascii_case("git://"))
 }
 
 /// Whether `url` is a folder of this machine.
@@ -88,6 +108,16 @@ mod tests {
             ("git@host:x.git", "git@host:x.git"),
             ("/srv/memory.git", "/srv/memory.git"),
             ("https://host/@x", "https://host/@x"),
+            ("https://host:8080/@x", "https://host:8080/@x"),
+            ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+            ("http://ada:s3'cret@host/x.git", "http://***@host/x.git"),
+            ("http://ada:s3\"cr@e't@host/x.git", "http://***@host/x.git"),
+            ("http://ada:s3/cret@host/x.git", "http://***@host/x.git"),
+            ("http://ada:s3 cret@host/x.git", "http://***@host/x.git"),
+            (
+                "access 'http://ada:s3'cret@h/': no, as 'http://h:80': a@b",
+                "access 'http://***@h/': no, as 'http://h:80': a@b",
+            ),
         ] {
             assert_eq!(without_credentials(url), shown);
         }
@@ -97,6 +127,7 @@ mod tests {
     #[test]
     fn an_address_has_a_kind() {
         assert!(is_http("HTTPS://host/x") && !is_http("ssh://host/x"));
+        assert!(is_without_login("git://host/x") && !is_without_login("git@host:x") && !is_without_login("git:"));
         assert!(is_folder("/srv/x.git") && is_folder("../x") && is_folder("file:///srv/x") && is_folder("x.git"));
         assert!(may_be_ssh("git@host:x.git") && may_be_ssh("ssh://host/x") && !may_be_ssh("https://host/x"));
         for bad in ["", " ", "--upload-pack=x", "ext::sh -c x", "/srv/x\n", "../x"] {

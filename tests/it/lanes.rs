@@ -719,6 +719,11 @@ fn a_remote_that_everybody_can_read_is_refused_unless_that_is_said() {
     let url = server.url("memory.git");
     let refused = home.cmd(["remote", "add", &url, "--yes"]).run().exits(78);
     assert!(refused.stderr.contains("everybody can read it"), "{refused}");
+    // By an address of the user's own, it is the same remote.
+    let instead = format!("[url \"{}\"]\n\tinsteadOf = work:\n", url.trim_end_matches("memory.git"));
+    std::fs::write(home.user().join(".gitconfig"), instead).expect("writable");
+    let refused = home.cmd(["remote", "add", "work:memory.git", "--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("everybody can read it"), "{refused}");
     let _ = home.record("failure", "one");
     let _ = home.cmd(["drain"]).env("INDELIBLE_REMOTE", &url).run().exits(78);
     assert_eq!(remote.refs().len(), 0);
