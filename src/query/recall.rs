@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::known::Stored;
 use crate::model::{Field, Kind, RecordId};
 use crate::search::{Filter, Query};
+use crate::shell;
 use crate::signature::{Signature, signature};
 
 use super::search::{Ask as SearchAsk, without_lines};
@@ -200,7 +201,8 @@ fn followed(view: &View<'_>, time: &Time, same: &HashSet<RecordId>) -> Result<Ve
 
 /// What is asked for, to be compared with.
 enum Wanted<'a> {
-    Command(Vec<String>),
+    /// The calls of a line.
+    Command(Vec<Vec<String>>),
     Error(WantedError<'a>),
 }
 
@@ -221,7 +223,7 @@ struct WantedError<'a> {
 impl Wanted<'_> {
     fn of(asked: &Recall) -> Wanted<'_> {
         match asked {
-            Recall::Command(text) => Wanted::Command(words(text)),
+            Recall::Command(text) => Wanted::Command(calls(text)),
             Recall::Error { text, cwd } => Wanted::Error(WantedError::of(text, cwd)),
         }
     }
@@ -229,7 +231,7 @@ impl Wanted<'_> {
     /// The words to find candidates by.
     fn words(&self) -> String {
         let text = match self {
-            Wanted::Command(words) => words.join(" "),
+            Wanted::Command(calls) => calls.concat().join(" "),
             Wanted::Error(error) => error.words.clone(),
         };
         let text: String = text.chars().take(CHARS_MAX).map(|c| if ":\"'".contains(c) { ' ' } else { c }).collect();
@@ -242,7 +244,7 @@ impl Wanted<'_> {
         match self {
             Wanted::Command(wanted) => {
                 let command = stored(recorded).command.unwrap_or_else(|| without_ending(recorded.title()).to_owned());
-                begins_a_part(&words(&command), wanted).then_some(Same::Command)
+                begins_a_part(&calls(&command), wanted).then_some(Same::Command)
             }
             Wanted::Error(error) => error.same(recorded),
         }
@@ -297,20 +299,19 @@ fn stored(recorded: &Recorded) -> Stored {
     Stored::of(&text(Field::Summary), &text(Field::Tags))
 }
 
-/// The words of a command.
-fn words(command: &str) -> Vec<String> {
-    command.split_whitespace().map(str::to_owned).collect()
+/// The words of each call in a command line, as they are written there, without what stands before the program.
+fn calls(command: &str) -> Vec<Vec<String>> {
+    let words = |call: &shell::Call| match call.program() {
+        [] => Vec::new(),
+        words => words.iter().map(|word| command[word.range.clone()].to_owned()).collect(),
+    };
+    shell::calls(command).iter().map(words).filter(|words| !words.is_empty()).collect()
 }
 
-/// Whether `wanted` are the first words of the command `words`, or of one of its parts.
-fn begins_a_part(words: &[String], wanted: &[String]) -> bool {
-    let is_between = |word: &String| ["&&", "||", ";", "|", "&"].contains(&word.as_str()) || word.ends_with(';');
-    let begins = |at: usize| at == 0 || words.get(at - 1).is_some_and(is_between);
-    // The last word of a part can have its end on it.
-    let same = |(word, wanted): (&String, &String)| word == wanted || word.strip_suffix(';') == Some(wanted.as_str());
-    !wanted.is_empty()
-        && (0..words.len())
-            .any(|at| begins(at) && words.len() - at >= wanted.len() && words[at..].iter().zip(wanted).all(same))
+/// Whether `wanted` are calls of a line, one behind the other, of which the last begins with the last one's words.
+fn begins_a_part(line: &[Vec<String>], wanted: &[Vec<String>]) -> bool {
+    let Some((last, before)) = wanted.split_last() else { return false };
+    line.windows(wanted.len()).any(|part| part[..before.len()] == *before && part[before.len()].starts_with(last))
 }
 
 /// A failure's title without how it ended, as hooks put it: `cargo test: exit code 101`.
@@ -396,13 +397,21 @@ mod tests {
             ("cargo test -p x", "cargo test", true),
             ("cd /x && cargo test", "cargo test", true),
             ("RUST_LOG=1; cargo test; ls", "cargo test", true),
+            ("RUST_LOG=debug cargo test", "cargo test", true),
+            ("cd shop;cargo test -p y", "cargo test", true),
+            ("cd web&&cargo test --doc", "cargo test", true),
+            ("(cd web; cargo test)", "cargo test", true),
+            ("cd web\ncargo test", "cargo test", true),
+            ("cd web && cargo test -q", "cd web && cargo test", true),
+            ("cd api && cargo test -q", "cd web && cargo test", false),
+            ("echo \"; cargo test\"", "cargo test", false),
             ("cargo test", "cargo  test", true),
             ("cargo testing", "cargo test", false),
             ("echo cargo test", "cargo test", false),
             ("cargo", "cargo test", false),
             ("cargo test", "", false),
         ] {
-            assert_eq!(begins_a_part(&words(recorded), &words(asked)), is, "{recorded}: {asked}");
+            assert_eq!(begins_a_part(&calls(recorded), &calls(asked)), is, "{recorded}: {asked}");
         }
         assert_eq!(without_ending("a: b: exit code 1"), "a: b");
         assert_eq!(without_ending("a: b"), "a: b");

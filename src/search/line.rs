@@ -22,6 +22,15 @@ pub struct BestLine {
     pub marks: Vec<Range<usize>>,
     /// Whether it begins inside of its line.
     pub is_cut: bool,
+    /// Whether it is of the record's headline.
+    pub is_headline: bool,
+}
+
+impl BestLine {
+    /// The part of it around its first mark, of at most `chars` characters.
+    pub fn within(self, chars: usize) -> BestLine {
+        shortened(self, chars)
+    }
 }
 
 /// What a word of the headline counts in another line: a hit is shown with its headline, and the line has to say more.
@@ -38,6 +47,7 @@ pub fn best_line(query: &Query, record: &Record, parts: &Parts) -> BestLine {
         line.words.iter().map(|at| value(at) * if known.contains(at) { IN_HEADLINE } else { 1.0 }).sum()
     };
     let mut best = (value(&headline), record.headline().to_owned(), headline);
+    let mut is_headline = true;
     for field in body_fields(record.kind()).filter(|field| !matches!(field, Field::Domain | Field::Tags)) {
         let Some(text) = record.text(field) else { continue };
         for text in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -45,6 +55,7 @@ pub fn best_line(query: &Query, record: &Record, parts: &Parts) -> BestLine {
             let value = value(&line);
             if value > best.0 {
                 best = (value, text.to_owned(), line);
+                is_headline = false;
             }
         }
     }
@@ -52,10 +63,10 @@ pub fn best_line(query: &Query, record: &Record, parts: &Parts) -> BestLine {
     if let Some(tags) = record.text(Field::Tags) {
         let of_tags = Line::of(query, tags.trim());
         if of_tags.words.len() > line.words.len() {
-            (text, line) = (tags.trim().to_owned(), of_tags);
+            (text, line, is_headline) = (tags.trim().to_owned(), of_tags, false);
         }
     }
-    shortened(BestLine { text, marks: line.marks, is_cut: false })
+    shortened(BestLine { text, marks: line.marks, is_cut: false, is_headline }, CHARS_MAX)
 }
 
 /// How rare a word is that the record has. One that its score does not know counts as usual.
@@ -95,20 +106,20 @@ impl Line {
     }
 }
 
-/// The part of the line around its first mark.
-fn shortened(line: BestLine) -> BestLine {
-    if line.text.chars().count() <= CHARS_MAX {
+/// The part of the line around its first mark, of at most `chars` characters.
+fn shortened(line: BestLine, chars: usize) -> BestLine {
+    if line.text.chars().count() <= chars {
         return line;
     }
     let first = line.marks.first().map_or(0, |it| it.start);
-    let mut before = line.text[..first].char_indices().rev().nth(CHARS_MAX / 4).map_or(0, |it| it.0);
+    let mut before = line.text[..first].char_indices().rev().nth(chars / 4).map_or(0, |it| it.0);
     if before > 0 {
         // Where a word begins, if there is one.
         let blank = line.text[before..first].char_indices().find(|it| it.1.is_whitespace());
         before += blank.map_or(0, |(at, blank)| at + blank.len_utf8());
     }
-    let end = line.text[before..].char_indices().nth(CHARS_MAX).map_or(line.text.len(), |it| before + it.0);
+    let end = line.text[before..].char_indices().nth(chars).map_or(line.text.len(), |it| before + it.0);
     let inside = line.marks.into_iter().filter(|it| it.start >= before && it.end <= end);
     let marks = inside.map(|it| it.start - before..it.end - before).collect();
-    BestLine { text: line.text[before..end].to_owned(), marks, is_cut: before > 0 }
+    BestLine { text: line.text[before..end].to_owned(), marks, is_cut: line.is_cut || before > 0, ..line }
 }

@@ -639,12 +639,13 @@ fn front_matter_headline(page: &str) -> Option<String> {
 #[test]
 fn hundreds_of_one_title_in_one_second_are_as_many_records() {
     let home = TestHome::new();
-    let line = |kind: &str| match kind {
-        "heuristic" => r#"{"kind":"heuristic","rule":"the same","domain":"d"}"#.to_owned(),
+    // One rule twice in a domain would be one record.
+    let line = |kind: &str, number: usize| match kind {
+        "heuristic" => format!(r#"{{"kind":"heuristic","rule":"the same","domain":"d{number}"}}"#),
         "experiment" => r#"{"kind":"experiment","name":"the same","hypothesis":"h"}"#.to_owned(),
         kind => format!(r#"{{"kind":"{kind}","title":"the same","domain":"d"}}"#),
     };
-    let lines: Vec<_> = (0..500).map(|number| line(KINDS[number % KINDS.len()])).collect();
+    let lines: Vec<_> = (0..500).map(|number| line(KINDS[number % KINDS.len()], number)).collect();
     let outcome = home.cmd(["record", "batch"]).stdin(lines.join("\n")).ok();
     let receipts: Vec<_> = outcome
         .stdout

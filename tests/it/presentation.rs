@@ -212,3 +212,23 @@ fn a_dash_is_stdout_as_it_is_stdin() {
         assert!(!home.user().join("-").exists(), "{command} has written a file of that name");
     }
 }
+
+/// What matched is seen on a narrow terminal, wherever it stands, and a line beside the title does not take its place.
+#[test]
+fn a_hit_shows_what_matched() {
+    let home = TestHome::new();
+    let long = format!("{}stops after the quokka", "the nightly run of everything ".repeat(4));
+    let record = |title: &str, summary: &str| {
+        let args = ["record", "failure", "--title", title, "--domain", "ci", "--summary", summary];
+        let _ = home.cmd(args).ok();
+    };
+    record(&long, "It broke.");
+    record("Testingframework is broken on CI since Monday", "Testing");
+    home.flush();
+    for columns in [40, 80] {
+        let said = shown(&home, &["search", "quokka"], columns, |_| {});
+        assert!(said.contains("quokka"), "{columns}: {said}");
+    }
+    let said = shown(&home, &["search", "testing"], 80, |_| {});
+    assert!(said.contains("Testingframework is broken"), "{said}");
+}

@@ -114,16 +114,17 @@ fn say(query: &str, found: &Found, explain: bool) {
 /// A hit for people: a line about the record, its title, and the line that matched best.
 fn text_of(screen: &Screen, query: &str, hit: &Hit, explain: bool) -> String {
     let Hit { recorded, line, matched, .. } = hit;
+    // On a terminal what matched is to be seen: two columns for an ellipsis, and four before the line.
+    let line = &screen.columns.map_or_else(|| line.clone(), |columns| line.clone().within(columns - 6));
     let mut about = vec![screen.dim(&recorded.id.short()), screen.kind(recorded.kind())];
     about.extend(Some(screen.severity(recorded.severity())).filter(|it| !it.is_empty()));
     about.extend(recorded.domain().map(|domain| screen.fitted(&line_of(&domain), BESIDE_DOMAIN)));
     about.push(screen.dim(&screen.time(recorded.created_at)));
     about.extend(hit.is_retired.then(|| rules::State::Retired.to_string()));
     about.extend(recorded.from.map(|from| screen.dim(&from.says())));
-    let is_title = recorded.title().trim().starts_with(line.text.trim());
-    let title = if is_title { marked(screen, line) } else { screen.bold(&line_of(recorded.title())) };
+    let title = if line.is_headline { marked(screen, line) } else { screen.bold(&line_of(recorded.title())) };
     let mut text = format!("{}\n    {}\n", about.join("  "), screen.fitted(&title, 4));
-    if !is_title {
+    if !line.is_headline {
         text.push_str(&format!("    {}\n", screen.fitted(&marked(screen, line), 4)));
     }
     if !matched.is_empty() {

@@ -57,6 +57,6 @@ fn through_pager(text: &str) -> bool {
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(text.as_bytes());
     }
-    // A shell that does not find the program says so with this code, and nothing was shown.
-    child.wait().is_ok_and(|status| status.code() != Some(127))
+    // A shell that does not find the program, or cannot run it, says so with these codes, and nothing was shown.
+    child.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127)))
 }
