@@ -560,7 +560,8 @@ fn a_new_home_imports_from_the_remote_that_a_variable_names_and_is_made_without_
     let none = make("none", &url).env("INDELIBLE_SYNC_IMPORT", "none").ok().json();
     assert!(none["imported"].is_null(), "{none}");
     let offline = make("offline", "/nowhere/x.git").ok();
-    assert!(offline.stderr.contains("not imported") && offline.stderr.contains("indelible sync"), "{offline}");
+    let again = format!("indelible --home {} sync", folder.path().join("offline").display());
+    assert!(offline.stderr.contains("not imported") && offline.stderr.contains(&again), "{offline}");
     assert!(folder.path().join("offline/.indelible").is_dir());
 }
 

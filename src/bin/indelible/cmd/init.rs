@@ -80,7 +80,10 @@ pub fn run(context: &Context, dir: Option<PathBuf>, from: Option<&str>) -> Resul
 /// failure is a warning.
 fn import_if_named(context: &Context, path: &Path) -> Option<u64> {
     super::sync::import_into_new(context, path).unwrap_or_else(|failure| {
-        output::warn(&format!("{}: {} (`indelible sync` tries again)", failure.what, failure.causes.join(": ")));
+        // Another home may have been named besides.
+        let home = text::shell_path(path);
+        let why = failure.causes.join(": ");
+        output::warn(&format!("{}: {why} (`indelible --home {home} sync` tries again)", failure.what));
         None
     })
 }
