@@ -158,8 +158,9 @@ fn time(line: &str) -> usize {
         let token = line[at..].split(' ').next().unwrap_or_default();
         let bare = token.trim_start_matches('[').trim_end_matches([']', ':']);
         let is_date = number::date(bare).is_some_and(|date| date == (0..bare.len()));
-        let is_zone = has_clock && bare.len() == 5 && bare[1..].bytes().all(|byte| byte.is_ascii_digit());
-        if !(is_date || number::is_clock(bare) || is_zone && bare.starts_with(['+', '-'])) {
+        let offset = bare.strip_prefix(['+', '-']).filter(|_| has_clock);
+        let is_zone = offset.is_some_and(|it| it.len() == 4 && it.bytes().all(|byte| byte.is_ascii_digit()));
+        if !(is_date || number::is_clock(bare) || is_zone) {
             break;
         }
         has_clock |= bare.contains(':');
@@ -224,6 +225,7 @@ mod tests {
             ("\u{1b}[", &[]),
             ("│ Error: a\n╵", &["Error: a"]),
             ("2026-11-29T10:19:29.832Z error: x\n[10:19:29] error: y\n12:3 z", &["error: x", "error: y", "12:3 z"]),
+            ("10:19:29 [Über] x\n12:00:01 [✓ok] y\n12:00:01 +0200 z", &["[Über] x", "[✓ok] y", "z"]),
             ("Exit code 1\nWall time: 3 s\nOutput:\n  a", &["  a"]),
             ("Output: a.c:3:5: error: x\nExit Code: 1\nProcess Group PGID: 7", &["a.c:3:5: error: x"]),
             ("   Compiling a v1.0\n[3/17] Building b\n 45% done\n[ 12%] x\nCompiling failed", &["Compiling failed"]),

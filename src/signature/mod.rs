@@ -107,7 +107,10 @@ pub fn signature(command: &str, cwd: &str, exit: Option<i32>, output: &[u8], was
 /// The line of `output` that `signature` was made of, as it was printed, without colours; `None` if no line is like it. The
 /// command ran in the folder `cwd`.
 pub fn error_line(signature: &Signature, cwd: &str, output: &[u8]) -> Option<String> {
-    let first = signature.text.split(" | ").next().filter(|first| !first.is_empty())?;
+    let first = normalise::without_sum(signature.text.split(" | ").next()?);
+    if first.is_empty() {
+        return None;
+    }
     let parts = cut::parts(output);
     let lines = cut::cut(&parts, false).lines;
     // What stands before the error in its line is no part of some signatures, and neither is a long line's end.

@@ -3,7 +3,32 @@
 /// How the name of an exception ends.
 const OF_EXCEPTIONS: [&str; 4] = ["Error", "Exception", "Failure", "Warning"];
 /// Names that any program has.
-const COMMON: [&str; 8] = ["main", "error", "Error", "<string>", "<module>", "stdin", "test", "build"];
+const COMMON: [&str; 24] = [
+    "main",
+    "error",
+    "Error",
+    "<string>",
+    "<module>",
+    "stdin",
+    "test",
+    "build",
+    "NoneType",
+    "int",
+    "str",
+    "list",
+    "dict",
+    "tuple",
+    "set",
+    "float",
+    "bool",
+    "bytes",
+    "function",
+    "method",
+    "module",
+    "object",
+    "undefined",
+    "null",
+];
 /// The longest ending of a file's name, in bytes.
 const ENDING_BYTES_MAX: usize = 5;
 

@@ -46,6 +46,14 @@ pub(super) fn joined(parts: &[String]) -> String {
     format!("{} #{:08x}", text[..end].trim_end(), crc32c::crc32c(text.as_bytes()))
 }
 
+/// `text` without the checksum that [`joined`] has put at its end.
+pub(super) fn without_sum(text: &str) -> &str {
+    match text.rsplit_once(" #") {
+        Some((before, sum)) if sum.len() == 8 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()) => before,
+        _ => text,
+    }
+}
+
 /// `line` without what differs between two occurrences of one failure. `cwd` is the folder that the command ran in.
 pub(super) fn normalised(line: &str, cwd: &str) -> String {
     let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
