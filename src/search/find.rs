@@ -281,12 +281,14 @@ impl Search<'_, '_> {
         });
     }
 
-    /// Where the records `ids` are.
+    /// Where the records `ids` are, each worth what the words found there are.
     fn places_of(&mut self, ids: &HashSet<RecordId>) -> rusqlite::Result<Vec<(Place, f64)>> {
+        let found = &self.found;
+        let worth = |place: Place| found.binary_search_by_key(&place, |it| it.0).map_or(0.0, |at| found[at].1);
         let mut places = Vec::new();
         for (number, source) in self.sources.iter_mut().enumerate() {
             for id in ids {
-                places.extend(source.doc_of(*id)?.map(|doc| ((number, doc), 0.0)));
+                places.extend(source.doc_of(*id)?.map(|doc| ((number, doc), worth((number, doc)))));
             }
         }
         Ok(places)
@@ -405,9 +407,14 @@ impl Search<'_, '_> {
         found.sort_unstable_by(by_value);
         let mut left = most;
         let mut rest = found.as_mut_slice();
+        // So many of the rest are in order of age already: each run of equals is put into it once.
+        let mut aged = 0;
         while left > 0 && !rest.is_empty() {
             let cut = left.min(rest.len());
-            self.newest_of_equals(rest, cut)?;
+            if cut >= aged {
+                aged = self.newest_of_equals(rest, cut)?;
+            }
+            aged = aged.saturating_sub(cut);
             let (next, others) = rest.split_at_mut(cut);
             // In the order of the tables: neighbours lie on one page, which is read once.
             next.sort_unstable_by_key(|it| it.0);
@@ -421,12 +428,13 @@ impl Search<'_, '_> {
     }
 
     /// Puts those of `found` that are worth as much as the last one before `cut` in the order of their age, if some of them are
-    /// behind it: the newest are to be before it. `found` is sorted by worth.
-    fn newest_of_equals(&mut self, found: &mut [(Place, f64)], cut: usize) -> rusqlite::Result<()> {
+    /// behind it: the newest are to be before it. `found` is sorted by worth. Returns how many of `found` are in order then; 0 if
+    /// nothing was to be done.
+    fn newest_of_equals(&mut self, found: &mut [(Place, f64)], cut: usize) -> rusqlite::Result<usize> {
         let is_between_equals = cut > 0 && found.get(cut).is_some_and(|next| next.1 == found[cut - 1].1);
         let is_by_age = self.sources.len() < 2 && self.sources.iter().all(Source::is_by_age);
         if !is_between_equals || is_by_age {
-            return Ok(());
+            return Ok(0);
         }
         let worth = found[cut].1;
         let (first, end) = (found.partition_point(|it| it.1 > worth), found.partition_point(|it| it.1 >= worth));
@@ -437,7 +445,7 @@ impl Search<'_, '_> {
         }
         aged.sort_unstable_by_key(|it| std::cmp::Reverse(it.0));
         found[first..end].iter_mut().zip(aged).for_each(|(at, (_, equal))| *at = equal);
-        Ok(())
+        Ok(end)
     }
 
     /// Scores the record at `place`; whether the filters take it, and the query does not leave it out.
