@@ -64,6 +64,9 @@ enum Named {
     Token,
 }
 
+/// A longer value is not looked into for names of its own, in bytes.
+const LOOKED_INTO_BYTES_MAX: usize = 512;
+
 /// The secrets in `text` behind `hits`, the places of [`LITERALS`], in order.
 pub(super) fn secrets(text: &str, hits: &[usize]) -> Vec<Range<usize>> {
     let (mut found, mut done) = (Vec::new(), 0);
@@ -75,8 +78,10 @@ pub(super) fn secrets(text: &str, hits: &[usize]) -> Vec<Range<usize>> {
         }
         let Some(named) = name_before(text, separator) else { continue };
         let value = value_behind(text, separator);
-        done = value.end;
-        if is_secret(text, separator, &value, named) {
+        let is_secret = is_secret(text, separator, &value, named);
+        // A harmless one can have a name with a secret in it, as an address does. Long ones are looked through once.
+        done = if is_secret || value.len() > LOOKED_INTO_BYTES_MAX { value.end } else { separator + 1 };
+        if is_secret {
             found.push(value);
         }
     }
@@ -90,6 +95,11 @@ fn name_before(text: &str, end: usize) -> Option<Named> {
     let word = text[begin..end].rsplit(|c| !is_in_name(c)).next().unwrap_or_default();
     if text[end..].starts_with(' ') && (!word.starts_with('-') || word.starts_with("--")) {
         // `--token x` is found by its shape, and `the access-token is` is prose.
+        return None;
+    }
+    // `/etc/passwd:root:x` is a file's line.
+    let is_path = text[begin..end - word.len()].ends_with(['/', '\\']);
+    if is_path && text[end..].starts_with(':') && !text[end + 1..].starts_with(' ') {
         return None;
     }
     let lower = word.to_ascii_lowercase();
