@@ -72,11 +72,12 @@ impl Session<'_> {
     /// [`Class::Later`] if the remote cannot be reached.
     pub fn is_public(&self) -> Result<Option<bool>, Error> {
         // The user's git can have another address for it, which is the one that strangers have to be asked about.
-        let there = self.run(&["ls-remote", "--get-url", REMOTE])?.text();
-        let remote = there.trim_end_matches('\n');
-        if !url::is_http(remote) && !url::is_without_login(remote) {
+        let there = self.run(&["ls-remote", "--get-url", REMOTE])?.ok("git did not say the remote's address")?.text();
+        // If that cannot be asked, as with a login over SSH, the one that was given may be open to strangers all the same.
+        let can_be_asked = |it: &&str| url::is_http(it) || url::is_without_login(it);
+        let Some(remote) = [there.trim_end_matches('\n'), &self.options.remote].into_iter().find(can_be_asked) else {
             return Ok(None);
-        }
+        };
         // No helper, no header, no .netrc, no cookie: an empty folder is all that this git knows of its user.
         let nowhere = self.store.path().join("nowhere");
         let git = Git::new(self.options.git.as_deref().unwrap_or_else(|| "git".as_ref()), self.store.path());

@@ -27,7 +27,18 @@ impl Session<'_> {
     ) -> Result<bool, Error> {
         let (Some(request), Some(secrets)) = (request, secrets) else { return Ok(false) };
         let name = RecordPath(&page.path).page();
-        let is_of = |title: &str| name.contains(&format!("{}-", slug(title)));
+        // A part of the first title is not all of it: a name is a whole slug and an id, behind the time of an experiment.
+        let is_id = |rest: &str| {
+            matches!(rest.len(), 8 | 36) && rest.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        };
+        let is_of = |title: &str| {
+            let begin = format!("{}-", slug(title));
+            let is_it = |part: &str| part.strip_prefix(begin.as_str()).is_some_and(is_id);
+            name.split('/').any(|part| {
+                let part = part.strip_suffix(".md").unwrap_or(part);
+                is_it(part) || part.split_once('_').is_some_and(|(_, rest)| is_it(rest))
+            })
+        };
         if is_of(request.record.headline()) {
             return Ok(false);
         }

@@ -575,6 +575,10 @@ fn records_with_secrets_stay_here() {
     assert_eq!(drained["held"][0]["id"], secret.id.as_str());
     assert_eq!(remote.paths(), BTreeSet::from([fine.page()]));
     assert!(!remote.has_anywhere(SECRET));
+    // Its path has the words of its first title, of which the new one is a part.
+    let _ = home.cmd(["amend", &secret.id, "--title", "pushed with"]).ok();
+    let _ = home.cmd(["drain"]).run().exits(77);
+    assert_eq!(remote.paths(), BTreeSet::from([fine.page()]));
     let _ = home.cmd(["erase", "--yes", &secret.id]).run();
     let secret = home.record("failure", "pushed with a token");
     let _ = home.cmd(["amend", &secret.id, "--summary", &format!("it was {SECRET}")]).ok();

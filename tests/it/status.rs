@@ -120,7 +120,9 @@ fn nothing_of_a_worker_that_is_gone_is_shown_as_if_it_ran() {
     let process = worker.id();
     let _ = home.record("failure", "t");
     worker.wait_until_committed(&home);
-    wait_for("it to say so", || (home.status()["published_by"] == "running").then_some(()));
+    let has_said =
+        |status: &Value| status["published_by"] == "running" && !status["published"]["last_commit"].is_null();
+    wait_for("it to say so", || has_said(&home.status()).then_some(()));
     assert!(!line(&home, "committed").contains("process"), "{}", line(&home, "committed"));
     worker.signal(Signal::KILL);
     let _ = worker.wait();
