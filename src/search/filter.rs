@@ -123,7 +123,8 @@ impl Filter {
         *self == Filter::default()
     }
 
-    /// Adds `value` to the filter `name` (one of [`FILTERS`], but `state`, which verdicts decide: [`AskedState::named`]): `kind` and `failure`, `since` and `7d`. Dates are of `now`'s zone.
+    /// Adds `value` to the filter `name` (one of [`FILTERS`], but `state`, which verdicts decide): `kind` and `failure`, `since`
+    /// and `7d`. Dates are of `now`'s zone.
     ///
     /// # Errors
     /// [`UnknownValue`]. A name that is no filter's is the caller's mistake, and ignored.
