@@ -114,7 +114,8 @@ struct Planned {
 /// Takes what is erased out of what is `seen`, and merges it.
 fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, erased: Erased, options: &merge::Options) -> Result<Planned, Error> {
     let mut purge = purge::purge(trees, seen)?;
-    let rewrites = purge.trunk != seen.trunk && erased == Erased::Go;
+    let is_rewritten = |(lane, tip): (&Uuid, &Oid)| purge.lanes.get(lane).is_some_and(|now| now != tip);
+    let rewrites = erased == Erased::Go && (purge.trunk != seen.trunk || seen.lanes.iter().any(is_rewritten));
     if erased == Erased::Stay {
         // It says of none of them that its history has it no more.
         purge.trunk = seen.trunk;
@@ -168,13 +169,14 @@ impl Session<'_> {
             return Ok(());
         }
         let result = self.combine(asked, combined);
-        self.note_trunk(asked, combined)?;
+        self.note_trunk(asked, combined, result.is_ok())?;
         let noted = self.note(result.as_ref().err());
         result.and(noted)
     }
 
     /// Notes where the trunk is, and what of it is here.
-    fn note_trunk(&mut self, asked: Asked, done: &Combined) -> Result<(), Error> {
+    /// What is unmerged, and whether the trunk is closed, is known only once a merge `is_done`.
+    fn note_trunk(&mut self, asked: Asked, done: &Combined, is_done: bool) -> Result<(), Error> {
         let merges = self.options.merge && !asked.fetch_only;
         let trunk = self.store.target(TRUNK)?.map(|trunk| trunk.to_string());
         self.store.change(|state| {
@@ -182,8 +184,10 @@ impl Session<'_> {
                 state.trunk_at = trunk.map(|commit| At { commit, at: Timestamp::now() });
             }
             state.imported += done.imported.records;
-            state.unmerged = done.unmerged + state.bad_lanes.len() as u64;
-            if merges {
+            if is_done {
+                state.unmerged = done.unmerged + state.bad_lanes.len() as u64;
+            }
+            if merges && is_done {
                 state.closed.clone_from(&done.closed);
             }
         })
@@ -231,8 +235,8 @@ impl Session<'_> {
         self.import(done)
     }
 
-    /// Merges what the trunk lacks, without what is erased, imports it, and folds. If the remote takes no rewritten trunk, what is
-    /// new is merged all the same, and erased records stay in its history.
+    /// Merges what the trunk lacks, without what is erased, imports it, and folds. If the remote takes no rewritten trunk or lane,
+    /// what is new is merged all the same, and the trunk does not say that what is erased is gone.
     fn merge_on(&mut self, remote: &Remote, asked: Asked, done: &mut Combined) -> Result<Answer, Error> {
         let known = self.store.state().kept_by_remote.clone();
         let known = known.filter(|it| it.trunk == remote.trunk && !asked.retry_held && is_recent(it.at));
@@ -327,7 +331,8 @@ impl Session<'_> {
         Ok(Plan { merged, made, lanes: purge.lanes, kept: kept.into_iter().zip(purge.kept).collect(), rewrites })
     }
 
-    /// Notes what the trunk has merged, so that it is not walked again.
+    /// Notes what the trunk has merged, so that it is not walked again, and what it says is gone since the last look: `sync.git` can
+    /// have it from a lane, also where the home never had the record. So it is made again without it ([`Session::settle`]).
     fn note_merged(
         &mut self,
         trunk: Option<Oid>,
@@ -339,7 +344,12 @@ impl Session<'_> {
         let merged = merged.iter().filter(|(lane, _)| lanes.contains_key(*lane));
         let merged: BTreeMap<Uuid, String> = merged.map(|(lane, tip)| (*lane, tip.to_string())).collect();
         let purged = purged.clone();
-        self.store.change(|state| (state.merged, state.purged) = (Some((trunk.to_string(), merged)), purged))
+        self.store.change(|state| {
+            if state.merged.is_some() {
+                state.erased.extend(purged.difference(&state.purged));
+            }
+            (state.merged, state.purged) = (Some((trunk.to_string(), merged)), purged);
+        })
     }
 
     /// Pushes the trunk, and the lanes without what is erased: all of it or nothing, each by the lease of what it was.

@@ -58,7 +58,7 @@ fn assert_none(remote: &Remote, homes: &[&TestHome]) {
     assert!(!reaches(homes[0], &remote.path()), "a reference of the remote reaches it");
     for home in homes {
         assert_nowhere(home, &[NEEDLE]);
-        assert!(!cache_has(home), "sync.git has it");
+        assert!(!cache_has(home), "sync.git of {} has it", home.path().display());
         let cache = home.private().join("sync.git");
         if cache.exists() {
             let _ = home.git_in(&cache, ["fsck", "--strict"]).ok();
@@ -325,6 +325,32 @@ fn a_trunk_that_takes_no_rewriting_is_merged_on_and_that_is_said() {
         assert_purged(&remote, &[&one, &two, &three]);
         assert_eq!(sync(&two)["erased_kept"], Value::Null);
     }
+}
+
+/// A lane that takes no rewriting still has the record, so nothing says that it is gone, and the eraser goes on trying.
+#[test]
+fn a_lane_that_takes_no_rewriting_keeps_the_erasure_open() {
+    let remote = Remote::new();
+    let hook = "#!/bin/sh\ncase $2 in 0000*) exit 0;; esac\ngit merge-base --is-ancestor $2 $3\n";
+    write_program(&remote.path().join("hooks/update"), hook.as_bytes());
+    let (one, two) = (home_of(&remote), home_of(&remote));
+    sync(&two);
+    let secret = one.record("failure", "hunter2 zebra");
+    let _ = one.cmd(["sync", "--push-only"]).ok();
+    for _ in 0..2 {
+        let said = one.cmd(["erase", "--yes", "--json", &secret.id]).run().exits(75).json();
+        assert_eq!(said["remote"]["done"], false, "{said}");
+        assert!(reaches(&one, &remote.path()), "its lane has it");
+        sync(&two);
+        assert_eq!(one.status()["sync"]["to_purge"], 1);
+    }
+    std::fs::remove_file(remote.path().join("hooks/update")).expect("it is there");
+    let _ = one.cmd(["erase", "--yes", &secret.id]).ok();
+    for home in [&two, &one] {
+        sync(home);
+    }
+    // The second never had the record, and fetched the lane that did.
+    assert_none(&remote, &[&one, &two]);
 }
 
 /// The home has the needle in no store of its own; `sync.git` is a copy of what the remote still has.

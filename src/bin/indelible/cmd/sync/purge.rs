@@ -33,7 +33,8 @@ pub fn purge(home: &Home, settings: &Settings) -> Result<Option<Purged>, Failure
     if left()? == 0 {
         return Ok(None);
     }
-    let asked = Asked { compare: true, combine: true, ..Asked::default() };
+    // By hand: what the remote refused before is tried again.
+    let asked = Asked { compare: true, combine: true, retry_held: true, ..Asked::default() };
     let outcome = Outcome::of(home, settings, asked, seconds(TIMEOUT_S), 1, WHAT)?;
     let is_done = left()? == 0;
     let why = match (&outcome.error, &outcome.combined.closed) {
