@@ -146,6 +146,19 @@ impl Session<'_> {
         trunk.map_or(Ok(false), |trunk| Ok(self.store.repository()?.graph_descendant_of(trunk, tip)?))
     }
 
+    /// Whether the lane, which was at `tip` and is gone, was folded into the trunk. If the trunk that this home knows does not say so,
+    /// the remote's is fetched: another home may have folded it since.
+    pub(super) fn is_folded(&mut self, tip: Oid, asked: Asked) -> Result<bool, Error> {
+        if self.is_in_trunk(tip)? {
+            return Ok(true);
+        }
+        if self.store.target(ACKED)?.is_none() {
+            return Ok(false);
+        }
+        self.fetch_trunk(asked)?;
+        self.is_in_trunk(tip)
+    }
+
     /// Checks that a remote that had our lane and has it no more was not emptied on purpose.
     pub(super) fn check_not_emptied(&self, asked: Asked) -> Result<(), Error> {
         if self.store.state().pushed.is_none() || asked.refill {

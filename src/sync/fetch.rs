@@ -60,9 +60,13 @@ impl Session<'_> {
         };
         let (mut names, mut lanes): (BTreeMap<Uuid, Vec<String>>, Lanes) = (BTreeMap::new(), Lanes::new());
         let mut wanted = Vec::new();
+        let merged = self.store.state().merged.as_ref().map(|merged| merged.1.clone()).unwrap_or_default();
         for (name, lane, tip) in refs.lanes(&self.options.lanes) {
             names.entry(lane).or_default().push(name.to_owned());
-            if self.store.target(&format!("{LANES}{lane}"))? != Some(tip) {
+            let is_here = self.store.target(&format!("{LANES}{lane}"))? == Some(tip);
+            // A sync that was killed, or failed, between git's fetch and the look at what came has noted nothing of it.
+            let is_merged = || merged.get(&lane) == Some(&tip.to_string());
+            if !is_here || !is_merged() && self.trouble_of(lane)?.is_some() {
                 wanted.push(Wanted { lane, name: name.to_owned(), tip });
             }
             lanes.insert(lane, tip);
@@ -86,6 +90,20 @@ impl Session<'_> {
             fetched.extend(self.store.target(&format!("{LANES}{lane}"))?.map(|tip| (*lane, tip)));
         }
         Ok(Remote { trunk, trunk_at: self.store.target(TRUNK)?, names, lanes: fetched })
+    }
+
+    /// Fetches the trunk alone, if the remote has one.
+    pub(super) fn fetch_trunk(&mut self, asked: Asked) -> Result<(), Error> {
+        let refs = self.list()?;
+        let trunk = self.trunk_name(&refs)?;
+        let next = refs.all.get(&trunk).copied();
+        if next.is_none() || next == self.store.target(TRUNK)? {
+            return Ok(());
+        }
+        match self.try_fetch(&[format!("+{trunk}:{NEXT}")])? {
+            Some(error) => Err(error),
+            None => self.take_trunk(next, asked),
+        }
     }
 
     /// Fetches the trunk and the lanes `wanted`. Returns those that are left out.
@@ -134,8 +152,11 @@ impl Session<'_> {
     fn fetch_by_halves(&self, lanes: &[Wanted], bad: &mut BTreeMap<Uuid, BadLane>) -> Result<(), Error> {
         let specs: Vec<String> = lanes.iter().map(Wanted::spec).collect();
         let Some(error) = self.try_fetch(&specs)? else { return Ok(()) };
+        if is_of_this_machine(&error) {
+            return Err(error);
+        }
         if let [it] = lanes {
-            // Whoever still answers, and says the same, has it as it is.
+            // A remote that still answers, and says the same, has the lane as it is.
             if self.look(&it.name)? == Some(it.tip) {
                 bad.insert(it.lane, bad_lane(it, error.to_string()));
             }
@@ -162,7 +183,7 @@ impl Session<'_> {
         Ok(output.ok("the remote could not be fetched").err())
     }
 
-    /// Why what was fetched as the lane `lane` is none, if it is none.
+    /// Why what was fetched as the lane `lane` is no lane; `None` if it is one.
     fn trouble_of(&self, lane: Uuid) -> Result<Option<String>, Error> {
         let Some(tip) = self.store.target(&format!("{LANES}{lane}"))? else { return Ok(None) };
         let repository = self.store.repository()?;
@@ -190,6 +211,21 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a fetch failed for want of room or rights here: then it says nothing of what was fetched.
+fn is_of_this_machine(error: &Error) -> bool {
+    let said = error.to_string();
+    [
+        "No space left",
+        "quota exceeded",
+        "Read-only file system",
+        "Permission denied",
+        "out of memory",
+        "Too many open files",
+    ]
+    .iter()
+    .any(|why| said.contains(why))
 }
 
 fn bad_lane(it: &Wanted, why: String) -> BadLane {

@@ -275,7 +275,7 @@ impl Session<'_> {
         };
         match compared {
             Compared::Same => return self.acknowledged(tip),
-            Compared::Expect(None) if self.is_in_trunk(tip)? => return Ok(()),
+            Compared::Expect(None) if self.is_folded(tip, asked)? => return Ok(()),
             Compared::Expect(Some(value)) => self.store.set(ACKED, value)?,
             Compared::Expect(None) => self.store.delete(ACKED)?,
             Compared::TakenOver => return self.send_again(asked, done),
