@@ -689,7 +689,8 @@ fn a_remote_of_another_group_gets_nothing_until_it_is_joined() {
     assert!(third.refs().contains_key(TRUNK));
 }
 
-/// Whoever may push can put anything where a lane lies, and can say anything on the trunk: the others' records travel all the same.
+/// A home that may push can put anything where a lane lies, and can say anything on the trunk: the records of others travel all the
+/// same.
 #[test]
 fn a_bad_lane_is_left_out_by_its_name_and_a_forged_trailer_folds_nothing() {
     let remote = Remote::new();
@@ -719,6 +720,11 @@ fn a_bad_lane_is_left_out_by_its_name_and_a_forged_trailer_folds_nothing() {
         let _ = at(&["update-ref", lane, what]);
     }
     let second = other.record("failure", "theirs");
+    // As if a sync had been killed when git had fetched it.
+    let cached = format!("+{}:refs/r/lanes/{}", lanes[2], &lanes[2][lanes[2].len() - 36..]);
+    let _ = one
+        .git_in(&one.private().join("sync.git"), ["fetch", "-q", remote.path().to_str().expect("UTF-8"), &cached])
+        .ok();
     for home in [&other, &one] {
         let done = sync(home);
         let named: BTreeSet<&str> =
@@ -749,6 +755,11 @@ fn a_bad_lane_is_left_out_by_its_name_and_a_forged_trailer_folds_nothing() {
     sync(&one);
     remote.assert_has(&[receipt.page(), second.page(), last.page()]);
     assert_eq!(listed(&one).len(), 3);
+    // The trunk that the container knows does not say that its lane was folded.
+    sync(&one);
+    assert!(!remote.refs().contains_key(lane), "it is folded");
+    let _ = container.cmd(["drain"]).ok();
+    assert!(!remote.refs().contains_key(lane), "it was pushed again");
 }
 
 /// A trunk that cannot be seen for what it is at once: no second one is begun beside it.
