@@ -36,6 +36,10 @@ pub use history::HistoryStatus;
 pub use records::{KindCount, RecordCounts};
 pub use size::Size;
 
+/// What stands before the container that a holder of the worker's lock is in.
+const OF_ANOTHER: &str = " of another ";
+/// So many pending records are looked up in the index.
+const LOOKED_UP_MAX: u64 = 10_000;
 /// Without a worker, a pending record older than this needs attention.
 const WAITS_MAX: Duration = Duration::from_secs(60);
 
@@ -132,7 +136,7 @@ impl Publisher {
     fn of(published: &Published, holder: Option<&str>) -> Publisher {
         let process = format!("process {}", published.process);
         // A holder in another container is named with its process as well.
-        let is_it = |holder: &str| holder.split(" of another ").next().is_some_and(|it| it.ends_with(&process));
+        let is_it = |holder: &str| holder.split(OF_ANOTHER).next().is_some_and(|it| it.ends_with(&process));
         match holder {
             Some(holder) if is_it(holder) => Publisher::Running,
             _ if published.state == Doing::Stopped => Publisher::Ended,
@@ -166,7 +170,7 @@ pub fn status(home: &Home, options: &HistoryOptions, today_since: Timestamp) -> 
     let search = search_status(home, index.as_ref(), published.as_ref());
     let quarantine = Contents::of(home)?;
     let behind = counted(waits.records, "record has", "records have");
-    worker::trouble(&behind, waits.oldest_age_s, worker.is_some(), published.as_ref().zip(publisher), &mut needs);
+    worker::trouble(&behind, waits.oldest_age_s, worker.as_deref(), published.as_ref().zip(publisher), &mut needs);
     rows_trouble(&rows_lag, reached.rows_lost, index_state, &mut needs);
     quarantine_trouble(home, &quarantine, &mut needs);
     left_trouble(home, &mut needs)?;
@@ -212,10 +216,12 @@ struct Lags {
 fn lags(home: &Home, reached: Reached, index: Option<&Index>, needs: &mut Vec<String>) -> Result<Lags, verify::Error> {
     let Reached { committed, rows_lag, .. } = reached;
     let has_row = |intent: &Intent| index.is_some_and(|index| index.find(intent.id).is_ok_and(|found| found.is_some()));
-    // A recorder inserts most rows before the watermark passes them.
-    let (mut rowless, mut oldest) = (0, None);
+    // A recorder inserts most rows before the watermark passes them. Of many records the first ones are looked up, and each other
+    // one counts as having its row.
+    let (mut rowless, mut oldest, mut looked_up) = (0, None, 0);
     let waits = |op: &Op| {
-        if !op.intent().is_some_and(has_row) {
+        looked_up += 1;
+        if !op.intent().is_some_and(|intent| looked_up > LOOKED_UP_MAX || has_row(intent)) {
             rowless += 1;
             oldest = oldest.or(op.at());
         }
@@ -244,7 +250,9 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
     let holder = WorkerLock::holder(home.private())?.map(|holder| holder.0);
     let published = published(home)?;
     let mut oldest_age_s = None;
-    if holder.is_none() || published.as_ref().is_some_and(worker::may_hang) {
+    // A worker with nothing to do says nothing either: then nothing was recorded since.
+    let may_hang = |it: &Published| worker::may_hang(it) && home.journal().written_at().is_none_or(|at| at > it.at);
+    if holder.is_none() || published.as_ref().is_some_and(may_hang) {
         let history = History::open(home.path(), options.clone())?;
         let committed = reached(home, &history, None).unwrap_or_default().committed;
         let mut records = Records::from_position_or_start(home.journal(), committed)?;
@@ -258,7 +266,7 @@ pub fn attention(home: &Home, options: &HistoryOptions) -> Result<Vec<String>, v
         }
     }
     let published = published.as_ref().map(|published| (published, Publisher::of(published, holder.as_deref())));
-    worker::trouble("records have", oldest_age_s, holder.is_some(), published, &mut needs);
+    worker::trouble("records have", oldest_age_s, holder.as_deref(), published, &mut needs);
     quarantine_trouble(home, &Contents::of(home)?, &mut needs);
     room_trouble(home, &mut needs);
     needs.extend(count::counts(home.private())?.as_ref().and_then(Counts::trouble));

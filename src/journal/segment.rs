@@ -18,6 +18,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Error;
@@ -127,6 +128,12 @@ impl Journal {
             }
         }
         Err(Error::Empty(self.dir.path().into()))
+    }
+
+    /// When the newest segment was last written to; `None` if that is not known.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        let found = self.dir.find(&self.newest().ok()?.file_name()).ok()??;
+        Timestamp::from_nanosecond(found.changed.into()).ok()
     }
 
     /// The size in bytes of each segment, in order.

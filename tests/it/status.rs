@@ -237,13 +237,13 @@ fn a_worker_that_hangs_is_named() {
     worker.signal(Signal::STOP);
     let _ = home.record("failure", "beside a worker that does nothing");
     let _ = home.cmd(["status", "--check"]).ok();
-    // As if both had been a year ago.
+    // As if both had been four years ago.
     home.age_last_entry();
     let path = home.join(".indelible/status.json");
     let mut published: Value = serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("it is JSON");
     let at = published["at"].as_str().expect("a time");
     let year: u32 = at[..4].parse().expect("a year");
-    published["at"] = json!(format!("{}{}", year - 1, &at[4..]));
+    published["at"] = json!(format!("{}{}", year - 4, &at[4..]));
     std::fs::write(&path, published.to_string()).expect("it can be written");
     let checked = home.cmd(["status", "--check", "--json"]).run().exits(1);
     let said = checked.json()["needs_attention"].to_string();

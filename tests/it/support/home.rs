@@ -248,7 +248,7 @@ impl TestHome {
         self.index().execute(boot, []).expect("the index can be written");
     }
 
-    /// Makes the last entry of the journal's newest segment a year older.
+    /// Makes the last entry of the journal's newest segment four years older: a 29 February is one then, too.
     #[track_caller]
     pub fn age_last_entry(&self) {
         let (name, bytes) = self.journal().pop().expect("there is a segment");
@@ -257,7 +257,7 @@ impl TestHome {
         let json = &entry[entry.find('{').expect("an intent is an object")..];
         let at = json.find("\"created_at\":\"").expect("it says when") + 14;
         let year: u32 = json[at..at + 4].parse().expect("a year");
-        let old = format!("{} {}{}{}", json.len(), &json[..at], year - 1, &json[at + 4..]);
+        let old = format!("{} {}{}{}", json.len(), &json[..at], year - 4, &json[at + 4..]);
         let aged = format!("{before}\n{:08x} {old}\n", crc32c::crc32c(old.as_bytes()));
         std::fs::write(self.private().join("journal").join(name), aged).expect("it is ours");
     }
