@@ -173,8 +173,11 @@ fn catch_up(context: &Context, home: &Home) {
         return;
     }
     let asked = Request::ask(home, Want::Flush).ok();
-    if asked.and_then(|request| request.wait(ROWS_WAIT_MAX).ok().flatten()).is_none() {
-        output::note("what was recorded last is not in the answer: the worker has not inserted its rows");
+    let answer = asked.and_then(|request| request.wait(ROWS_WAIT_MAX).ok().flatten());
+    if answer.is_none_or(|answer| answer.error.is_some()) {
+        output::note(
+            "what was recorded last may be missing from the answer: the worker has not said that its rows are there",
+        );
     }
 }
 
