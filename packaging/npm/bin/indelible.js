@@ -20,11 +20,14 @@ if (!existsSync(program)) {
   process.exit(69);
 }
 const child = spawn(program, process.argv.slice(2), { stdio: "inherit", windowsHide: true });
-// A terminal sends these to the program as well. What a person or a service sends, this process alone gets.
-const ofTerminal = process.stdin.isTTY ? ["SIGINT", "SIGQUIT", "SIGHUP"] : [];
+// A terminal sends these to the program as well. What a person or a service sends, this process alone gets. On Windows the console
+// sends them to both, and to pass a signal on there is to kill.
+const hasTerminal = [process.stdin, process.stdout, process.stderr].some((it) => it.isTTY);
+const ofTerminal = hasTerminal ? ["SIGINT", "SIGQUIT", "SIGHUP"] : [];
+const passes = (signal) => process.platform !== "win32" && !ofTerminal.includes(signal);
 for (const signal of ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2"]) {
   try {
-    process.on(signal, () => ofTerminal.includes(signal) || child.kill(signal));
+    process.on(signal, () => passes(signal) && child.kill(signal));
   } catch {
     // This system does not have it.
   }
