@@ -18,7 +18,8 @@ const DANGEROUS: [&str; 6] = ["erase", "release", "retract", "--remove", "--revo
 const LIKENESS_MIN: f64 = 0.7;
 /// How many suggestions there are at most, the likeliest first.
 const SUGGESTED_MAX: usize = 3;
-/// What undoes something begins like this. It is suggested only for what begins like this as well, and nothing else is then.
+/// Commands that undo something begin like this. They are suggested only for a word that begins like this too, and such a word gets
+/// no other suggestion.
 const UNDOES: &str = "un";
 
 /// What people type, and the command that does it. Each can be undone, or asks first.
