@@ -4,7 +4,7 @@
 //!    its message is printed.
 //! 2. SIGTERM, SIGHUP and SIGINT are remembered, and end the loop, which drops the window. If it does not end in [`END_WITHIN`], the
 //!    process ends without it.
-//! 3. SIGTSTP, or Ctrl-Z, gives the terminal back, stops the process as the shell expects, and takes the terminal over again when it
+//! 3. SIGTSTP, or Ctrl-Z, gives the terminal back, stops the job as the shell expects, and takes the terminal over again when it
 //!    goes on. So does SIGCONT alone: another program may have used the terminal meanwhile.
 //! 4. A terminal that is gone ends the loop. It is looked at before keys are read: the reader of keys would look for more and more
 //!    without an end.
@@ -109,7 +109,7 @@ impl Window {
         true
     }
 
-    /// Gives the terminal back and stops this process; returns when it goes on, with the terminal taken over again.
+    /// Gives the terminal back and stops the job; returns when it goes on, with the terminal taken over again.
     ///
     /// # Errors
     /// The terminal's.
