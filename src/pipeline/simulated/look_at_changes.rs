@@ -255,7 +255,9 @@ impl Limits {
                 matches!(op, Op::Record(_) | Op::Amend(_)) && op.of() == id && op.revision() >= committed.content()
             };
             let has_content = committed.page.is_some() && ops.iter().any(is_content);
-            let is_page_kept = is_current || is_kept(latest) || state && has_content;
+            // A page that was removed can be back, even with a later content than the removal's: the journal removes it again.
+            let is_removed = || committed.page.is_none() && presence.is_some_and(is_kept);
+            let is_page_kept = is_current || is_kept(latest) || state && has_content || is_removed();
             assert!(is_page_kept, "{path} is not at {latest}, and the journal has not that");
             if self.rows_bytes_max < 1 << 30 {
                 continue;
