@@ -7,13 +7,15 @@
 //! been checked in this boot, or while an audit is due.
 //!
 //! Only rows can be given up: if they hold back too much of the journal, or for too long, segments are removed without
-//! them. Then their watermark points into a removed part, which is a loss: once the index can be used, everything is
-//! audited, and rows are added from the files.
+//! them, and without that check of the files. Git has all of their records. The rows' watermark then points into a removed
+//! part, which is a loss: an audit is due. Once the index can be used, that audit takes from git what files lack, and adds
+//! rows from the files. Until then stale files are no edits: git had their bytes.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | between making durable and removing a segment | a segment too many | it is removed next time |
 //! | between giving rows up and adding them | a watermark into a removed part | the next user of the index audits all |
+//! | the same, after a power cut | stale or empty files as well | the same audit, from git |
 
 use super::{Error, Pipeline, VoidReason};
 use crate::fs;
