@@ -9,6 +9,7 @@ use crate::model::RecordId;
 use crate::model::path::{is_companion, of_state_file, page_beside};
 use crate::page;
 use crate::target::commits::{CommittedFile, ReadCommits};
+use crate::target::files::may_be_torn;
 
 impl Collecting {
     /// Finds what is left of retracted records, and gives it their names.
@@ -31,11 +32,14 @@ impl Collecting {
         if is_known { self.tree_file(home, file) } else { Ok(()) }
     }
 
-    /// Finds pages that a power cut has emptied, and that no store names: the history says whose they were.
+    /// Finds pages that a power cut has torn so that their id is gone, and that no store names: the history says whose they were.
     fn find_left_pages(&mut self, home: &Home, history: &dyn ReadCommits) -> Result<(), Error> {
+        if !self.known.has_state_files() {
+            return Ok(());
+        }
         for (path, collected) in &mut self.paths {
             let is_nameless = collected.file.is_some_and(|file| file.id.is_none()) && collected.ids().next().is_none();
-            if !is_nameless || collected.in_tree || !is_emptied(home, path) {
+            if !is_nameless || collected.in_tree || !is_torn_page(home, path) {
                 continue;
             }
             collected.named = id_in(history, path)?.filter(|id| self.known.is_retracted(*id));
@@ -77,10 +81,10 @@ impl Collecting {
     }
 }
 
-/// Whether the file at `path` has only zeros, or nothing.
-fn is_emptied(home: &Home, path: &str) -> bool {
+/// Whether the file at `path` can be what a power cut left of a page without its id: none of ours has a NUL byte.
+fn is_torn_page(home: &Home, path: &str) -> bool {
     let bytes = home.dir().content(path, READ_BYTES_MAX).ok().flatten();
-    bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    bytes.is_some_and(|bytes| bytes.contains(&0) || may_be_torn(&bytes))
 }
 
 /// The record whose page the history has or had at `path`.

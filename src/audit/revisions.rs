@@ -37,7 +37,12 @@ impl Known {
     pub(super) fn has_operations(&self) -> bool {
         self.had_operations
             || !(self.revisions.is_empty() && self.file_revisions.is_empty() && self.tree_revisions.is_empty())
-            || !(self.marks.is_empty() && self.states.is_empty() && self.committed_states.is_empty())
+            || self.has_state_files()
+    }
+
+    /// Whether any store says that a record was retracted, restored or erased.
+    pub(super) fn has_state_files(&self) -> bool {
+        !(self.marks.is_empty() && self.states.is_empty() && self.committed_states.is_empty())
     }
 
     /// Records that were retracted, restored or erased, and are not among `named`.

@@ -265,3 +265,34 @@ fn a_file_that_is_left_of_a_retracted_experiment_goes() {
         assert_agree(&home);
     }
 }
+
+/// A power cut can lose the removal of a page, and part of its bytes with that, while journal and index have nothing of it any more.
+#[test]
+fn a_torn_page_of_a_retracted_record_goes_and_an_own_file_does_not() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "zebra");
+    let _ = home.cmd(["amend", &receipt.id, "--summary", &"again and ".repeat(120)]).ok();
+    home.flush();
+    let page = home.join(&receipt.page());
+    let bytes = fs::read(&page).expect("it is there");
+    assert!(bytes.len() > 1024, "it has more than one sector");
+    let _ = home.cmd(["retract", &receipt.id, "--because", "it was wrong"]).ok();
+    home.flush();
+    let own = home.join("memory/failures/own.md");
+    let _ = fs::create_dir_all(own.parent().expect("it has one"));
+    fs::write(&own, "# What I think\n").expect("it can be written");
+    let mut holed = bytes.clone();
+    holed[512..].fill(0);
+    for left in [holed, vec![0; bytes.len()], Vec::new()] {
+        for name in ["index.db", "index.db-wal", "index.db-shm"] {
+            let _ = fs::remove_file(home.join("memory").join(name));
+        }
+        fs::create_dir_all(page.parent().expect("it has one")).expect("it can be made");
+        fs::write(&page, &left).expect("it can be written");
+        let _ = home.verify().exits(1);
+        home.recover_fully();
+        assert!(!page.exists(), "{} bytes are left", left.len());
+        assert!(own.exists(), "its owner's file is not touched");
+        assert_agree(&home);
+    }
+}
