@@ -99,7 +99,7 @@ impl Quoted {
         quoted
     }
 
-    /// Adds the code in a block of HTML, as agents put output that can be folded. To CommonMark there is none in it.
+    /// Adds the code in a block of HTML, as agents put output that can be folded. CommonMark sees no code in such a block.
     fn html(&mut self, text: &str, block: Range<usize>) {
         let (mut at, mut is_fenced) = (block.start, false);
         for line in text[block].split_inclusive('\n') {
