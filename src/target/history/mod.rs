@@ -179,6 +179,8 @@ pub struct History {
     waits: Arc<AtomicU64>,
     /// Whether a running repack has to stop; one flag, shared by all clones.
     hurry: Arc<AtomicBool>,
+    /// When the repository was last checked; shared by all clones.
+    passed: Arc<plain::Passed>,
 }
 
 impl History {
@@ -245,7 +247,8 @@ impl History {
         if setup::is_absent(home)? {
             return Err(Error::Missing { home: home.to_owned() });
         }
-        let repository = setup::open(home)?;
+        let passed = Arc::default();
+        let repository = setup::open(home, &passed)?;
         let owned = setup::is_owned(&repository)? || attribution::is_mirror(&repository, noted)?;
         let (author_name, author_email) = (name_for_git(&options.author_name), name_for_git(&options.author_email));
         let options = HistoryOptions { author_name, author_email, ..options };
@@ -270,6 +273,7 @@ impl History {
             options,
             waits: Arc::default(),
             hurry: Arc::default(),
+            passed,
         })
     }
 
@@ -287,6 +291,7 @@ impl History {
             options: HistoryOptions::default(),
             waits: Arc::default(),
             hurry: Arc::default(),
+            passed: Arc::default(),
         }
     }
 
@@ -436,7 +441,7 @@ impl History {
     }
 
     fn repository(&self) -> Result<Repository, Error> {
-        if self.is_beside { setup::open_bare(&self.home) } else { setup::open(&self.home) }
+        if self.is_beside { setup::open_bare(&self.home) } else { setup::open(&self.home, &self.passed) }
     }
 
     fn packs(&self) -> PathBuf {

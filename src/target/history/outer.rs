@@ -251,7 +251,7 @@ fn is_git_folder(path: &Path) -> bool {
 fn is_ours_or_absent(path: &Path) -> bool {
     match setup::is_absent(path) {
         Ok(true) => true,
-        _ => setup::open(path).and_then(|it| setup::is_owned(&it)).unwrap_or(false),
+        _ => setup::open(path, &plain::Passed::default()).and_then(|it| setup::is_owned(&it)).unwrap_or(false),
     }
 }
 

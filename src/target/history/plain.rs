@@ -7,10 +7,13 @@
 //! is the amount of data there is to read.
 //!
 //! Only what libgit2 opens without being asked for an object is checked. A pipe in the place of a loose object, or one
-//! that appears later, is not found; our own objects are in packs.
+//! that appears later, is not found; our own objects are in packs. A batch opens the repository several times in a row:
+//! a check that has passed holds for [`HOLDS`].
 
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Error;
 use crate::fs::os;
@@ -23,6 +26,25 @@ const CONFIG_BYTES_MAX: u64 = 4 << 20;
 /// The limit on files that a configuration includes, each inclusion counted, and on alternate object folders. libgit2
 /// bounds only their depth.
 const NAMED_MAX: usize = 100;
+
+/// How long a check that has passed holds.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// When the check of a repository passed the last time.
+#[derive(Debug, Default)]
+pub(super) struct Passed(Mutex<Option<Instant>>);
+
+impl Passed {
+    /// Whether the check has to be made again.
+    pub(super) fn is_due(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at.elapsed() > HOLDS)
+    }
+
+    /// It has passed now.
+    pub(super) fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
 
 /// The content of the file at `path`; `None` if it does not exist. A pipe, a socket or a device is an error, without
 /// blocking.
@@ -203,6 +225,16 @@ fn odd_entry(entry: &DirEntry, beneath: bool) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_that_passed_is_made_again_later_and_not_at_once() {
+        let passed = Passed::default();
+        assert!(passed.is_due(), "nothing was checked yet");
+        passed.note();
+        assert!(!passed.is_due(), "it was checked just now");
+        *passed.0.lock().expect("no other thread") = Instant::now().checked_sub(HOLDS * 2);
+        assert!(passed.is_due(), "it was checked long ago");
+    }
 
     #[test]
     fn every_file_that_a_configuration_includes_is_found() {

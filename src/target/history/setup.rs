@@ -85,18 +85,23 @@ pub(super) fn is_absent(home: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens the repository in `home`; nothing above or beneath it is searched.
-pub(super) fn open(home: &Path) -> Result<Repository, Error> {
+/// Opens the repository in `home`; nothing above or beneath it is searched. It is checked first, unless that has `passed` a
+/// moment ago.
+pub(super) fn open(home: &Path, passed: &plain::Passed) -> Result<Repository, Error> {
     prepare();
     if home.join(GIT).is_symlink() {
         let what = "its .git is a symbolic link, and may lead anywhere".to_owned();
         return Err(Error::Unsupported { home: home.to_owned(), what });
     }
-    plain::check(home, &home.join(GIT))?;
+    let is_due = passed.is_due();
+    if is_due {
+        plain::check(home, &home.join(GIT))?;
+    }
     let repository = Repository::open(home).map_err(|error| refusal(home, error))?;
-    if repository.commondir() != home.join(GIT) {
+    if is_due && repository.commondir() != home.join(GIT) {
         plain::check(home, repository.commondir())?;
     }
+    passed.note();
     // libgit2 rechecks the file whenever a value is requested, and if the system denies access, it dereferences null
     // in some places. A snapshot is read once: it is not rechecked, and must not change meanwhile.
     let settings = repository.config().and_then(|mut config| config.snapshot()).doing("reading the configuration")?;
@@ -467,7 +472,8 @@ pub fn tracks(home: &Path, path: &str) -> bool {
         return false;
     }
     let is_in = |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
-    let index = open(home).and_then(|repository| repository.index().doing("reading the index"));
+    let index =
+        open(home, &plain::Passed::default()).and_then(|repository| repository.index().doing("reading the index"));
     index.map_or(true, |index| index.iter().any(|entry| is_in(&entry.path)))
 }
 
