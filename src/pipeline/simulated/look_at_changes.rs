@@ -16,7 +16,7 @@ use super::changes::Made;
 use super::{Life, Limits, Stage, World, lock};
 use crate::fs::simulated::Disk;
 use crate::home::Home;
-use crate::journal::Records;
+use crate::journal::{Found, Records};
 use crate::model::path::state_file;
 use crate::model::{Amendment, Intent, Op, RecordPath, Revision};
 use crate::page::{self, Parsed, Presence, StateFile};
@@ -228,10 +228,14 @@ impl Limits {
         files: &BTreeMap<String, Vec<u8>>,
         sync_failed: bool,
     ) {
-        let mut ops = Vec::new();
+        let (mut ops, mut has_voided) = (Vec::new(), false);
         let mut records = Records::from_start(home.journal()).expect("readable");
-        while let Some(logged) = records.as_mut().and_then(|records| records.next_op().expect("readable")) {
-            ops.push(logged.op);
+        while let Some(found) = records.as_mut().and_then(|records| records.next().expect("readable")) {
+            match found {
+                Found::Op(logged) => ops.push(logged.op),
+                Found::Voided => has_voided = true,
+                _ => {}
+            }
         }
         let changed = world.changed();
         let of = |id| changed.iter().find(|committed| committed.first.id == id);
@@ -241,7 +245,9 @@ impl Limits {
             let is_kept = is_logged || of(id).is_some_and(|committed| committed.has(made));
             assert!(is_kept, "{} of {id} was acknowledged and is lost: {revision}", made.op.name());
         }
-        for committed in changed.iter().filter(|_| !sync_failed) {
+        // Where a writer voided what the worker had applied, the audit takes it from the history.
+        let is_voided = |id| has_voided && world.made.iter().any(|it| it.op.of() == id && it.acknowledged.is_none());
+        for committed in changed.iter().filter(|it| !sync_failed && !is_voided(it.first.id)) {
             let (id, path) = (committed.first.id, &committed.first.files[0].path);
             let is_current = files.get(path) == committed.page;
             let presence = committed.state.as_ref().map(|state| state.revision);
