@@ -7,6 +7,7 @@
 //! | is an ancestor of what is to be pushed | it fell back, or this home's memory did; the push expects it |
 //! | is what becomes of that once records are taken out which another home erased | the own lane becomes that, too |
 //! | is something else, and all of it is of this home | `sync.git` was lost: the lane is taken over |
+//! | is no line of commits | another program put it there: another lane is begun, and this one is left out by its name |
 //! | is something else | it is a copy's lane, or this home is the copy: another lane is begun |
 
 use std::collections::BTreeSet;
@@ -65,8 +66,9 @@ impl Session<'_> {
             let is_folded = self.store.target(LANE)?.map_or(Ok(false), |tip| self.is_in_trunk(tip))?;
             return Ok(if is_folded { Vec::new() } else { vec![format!("{name} is not there")] });
         };
-        let here = format!("{LANES}{}", self.store.state().lane);
-        self.fetch(&[&format!("+{name}:{here}")])?;
+        if let Some(why) = self.fetch_lane(&name, self.store.state().lane, value)? {
+            return Ok(vec![format!("{name} is no lane of this home any more: {why}")]);
+        }
         let repository = self.store.repository()?;
         let trees = Trees::of(&repository)?;
         let tree_at = |name: &str| {
@@ -137,7 +139,7 @@ impl Session<'_> {
 
     fn is_ancestor(&self, value: Oid, tip: Oid) -> Result<bool, Error> {
         let repository = self.store.repository()?;
-        Ok(repository.odb()?.exists(value) && repository.graph_descendant_of(tip, value)?)
+        Ok(repository.find_commit(value).is_ok() && repository.graph_descendant_of(tip, value)?)
     }
 
     /// Whether the trunk has the commit `tip` of the lane: then the lane was folded.
@@ -192,8 +194,12 @@ impl Session<'_> {
 
     /// Fetches the lane `name`, which is at `value`, and goes on from there if all of it is ours. Returns whether it is.
     fn take_over_at(&mut self, name: &str, value: Oid) -> Result<bool, Error> {
-        let here = format!("{LANES}{}", self.store.state().lane);
-        self.fetch(&[&format!("+{name}:{here}")])?;
+        let lane = self.store.state().lane;
+        if let Some(why) = self.fetch_lane(name, lane, value)? {
+            tracing::warn!(lane = name, why, "another program has put something else where this home's lane is");
+            return Ok(false);
+        }
+        let here = format!("{LANES}{lane}");
         if self.store.target(&here)? != Some(value) || !self.is_all_ours(value)? {
             return Ok(false);
         }

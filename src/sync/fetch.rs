@@ -2,8 +2,11 @@
 //! all others are fetched: lanes are from outside, and one of them must not stop the others.
 //!
 //! 1. All of them are fetched at once. Only if that fails is it done by halves, until the lanes are alone that cannot be fetched.
-//! 2. A lane is left out if the remote still answers, and says that the lane is there: otherwise it is the network.
-//! 3. What is left out is kept in `sync.json`, and asked for again after an hour, when its lane moves, and by each `sync` by hand.
+//! 2. A lane is left out if the remote still answers, and says that the lane is there: otherwise it is the network. What this machine has
+//!    no room or rights for is an error, and says nothing of a lane.
+//! 3. What is left out is kept in `sync.json`, and asked for again when its lane moves, and by each `sync` by hand. A worker asks again
+//!    after an hour if git has checked the lane here and found what is wrong with it. Anything else can have been this machine's or the
+//!    server's trouble for a moment: that is asked again at the next look, and then as long after the last try as it has been failing.
 //!
 //! | killed | is where | and then |
 //! | --- | --- | --- |
@@ -22,7 +25,7 @@ use super::store::{BadLane, LANES, TRUNK};
 use super::trunk::NEXT;
 use super::{Asked, Class, Error, Session};
 
-/// How long a lane that was left out is not asked for.
+/// The longest that a lane that was left out is not asked for.
 const LEFT_OUT_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// More lanes than so many are not left out by one sync: something else is wrong.
 const BAD_MAX: usize = 64;
@@ -106,6 +109,33 @@ impl Session<'_> {
         }
     }
 
+    /// Fetches the reference `name`, which the remote has at `tip`, as the lane `lane`. Returns why it is no lane, if it is none:
+    /// nothing of it stays then.
+    ///
+    /// # Errors
+    /// The class of what git says; [`Class::Later`] too if the lane cannot be fetched, and not for long.
+    pub(super) fn fetch_lane(&self, name: &str, lane: Uuid, tip: Oid) -> Result<Option<String>, Error> {
+        let it = Wanted { lane, name: name.to_owned(), tip };
+        let mut bad = BTreeMap::new();
+        self.fetch_by_halves(std::slice::from_ref(&it), &mut bad)?;
+        let Some(found) = bad.remove(&lane) else {
+            let trouble = self.trouble_of(lane)?;
+            trouble.as_ref().map_or(Ok(()), |_| self.store.delete(&format!("{LANES}{lane}")))?;
+            return Ok(trouble);
+        };
+        let known = self.known(&it).is_some_and(|known| known.has_lasted(Timestamp::now()));
+        match found.is_certain || known {
+            true => Ok(Some(found.why)),
+            false => Err(Error::new(Class::Later, format!("{name}: {}", found.why))),
+        }
+    }
+
+    /// What is known of a lane that was left out, if it is where it was then.
+    fn known(&self, it: &Wanted) -> Option<&BadLane> {
+        let known = self.store.state().bad_lanes.get(&it.lane);
+        known.filter(|bad| bad.commit == it.tip.to_string() && bad.name == it.name)
+    }
+
     /// Fetches the trunk and the lanes `wanted`. Returns those that are left out.
     fn fetch_lanes(
         &self,
@@ -113,14 +143,8 @@ impl Session<'_> {
         wanted: &[Wanted],
         asked: Asked,
     ) -> Result<BTreeMap<Uuid, BadLane>, Error> {
-        let known = |it: &Wanted| {
-            self.store
-                .state()
-                .bad_lanes
-                .get(&it.lane)
-                .filter(|bad| bad.commit == it.tip.to_string() && bad.name == it.name)
-        };
-        let (suspects, fine): (Vec<Wanted>, Vec<Wanted>) = wanted.iter().cloned().partition(|it| known(it).is_some());
+        let (suspects, fine): (Vec<Wanted>, Vec<Wanted>) =
+            wanted.iter().cloned().partition(|it| self.known(it).is_some());
         let mut bad = BTreeMap::new();
         let specs: Vec<String> = trunk.iter().cloned().chain(fine.iter().map(Wanted::spec)).collect();
         if let Some(error) = self.try_fetch(&specs)? {
@@ -134,16 +158,20 @@ impl Session<'_> {
         }
         let now = Timestamp::now();
         for suspect in suspects {
-            match known(&suspect) {
-                Some(known) if !asked.retry_held && known.at.duration_until(now).abs() < LEFT_OUT_FOR => {
+            match self.known(&suspect) {
+                Some(known) if !asked.retry_held && !known.is_due(now) => {
                     bad.insert(suspect.lane, known.clone());
                 }
-                _ => self.fetch_by_halves(&[suspect], &mut bad)?,
+                known => {
+                    let since = known.map_or(now, |known| known.at);
+                    self.fetch_by_halves(std::slice::from_ref(&suspect), &mut bad)?;
+                    bad.entry(suspect.lane).and_modify(|bad| bad.at = since);
+                }
             }
         }
         for it in wanted.iter().filter(|it| !bad.contains_key(&it.lane)).cloned().collect::<Vec<_>>() {
             if let Some(why) = self.trouble_of(it.lane)? {
-                bad.insert(it.lane, bad_lane(&it, why));
+                bad.insert(it.lane, bad_lane(&it, why, true));
             }
         }
         Ok(bad)
@@ -158,7 +186,8 @@ impl Session<'_> {
         if let [it] = lanes {
             // A remote that still answers, and says the same, has the lane as it is.
             if self.look(&it.name)? == Some(it.tip) {
-                bad.insert(it.lane, bad_lane(it, error.to_string()));
+                let is_certain = error.to_string().contains(CHECKED);
+                bad.insert(it.lane, bad_lane(it, error.to_string(), is_certain));
             }
         } else {
             let (first, second) = lanes.split_at(lanes.len() / 2);
@@ -213,21 +242,94 @@ impl Session<'_> {
     }
 }
 
-/// Whether a fetch failed for want of room or rights here: then it says nothing of what was fetched.
-fn is_of_this_machine(error: &Error) -> bool {
-    let said = error.to_string();
-    [
-        "No space left",
-        "quota exceeded",
-        "Read-only file system",
-        "Permission denied",
-        "out of memory",
-        "Too many open files",
-    ]
-    .iter()
-    .any(|why| said.contains(why))
+impl BadLane {
+    /// Whether a worker asks for it again at the time `now`.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let wait = match self.is_certain {
+            true => LEFT_OUT_FOR,
+            false => self.at.duration_until(self.tried).abs().min(LEFT_OUT_FOR),
+        };
+        self.tried.duration_until(now).abs() >= wait
+    }
+
+    /// Whether it has failed for so long that it does not pass by itself.
+    fn has_lasted(&self, now: Timestamp) -> bool {
+        self.is_certain || self.at.duration_until(now) >= LEFT_OUT_FOR
+    }
 }
 
-fn bad_lane(it: &Wanted, why: String) -> BadLane {
-    BadLane { name: it.name.clone(), commit: it.tip.to_string(), why, at: Timestamp::now() }
+/// What git says when it has read what was sent, and found that it is not what it has to be.
+const CHECKED: &str = "fsck error";
+
+/// Whether a fetch failed for want of room or rights here: then it says nothing of what was fetched. What the server says of itself
+/// does not count.
+fn is_of_this_machine(error: &Error) -> bool {
+    let said = error.to_string().to_ascii_lowercase();
+    let is_here = |why: &str| said.split("; ").any(|line| !line.contains("remote: ") && line.contains(why));
+    [
+        "no space left",
+        "quota exceeded",
+        "read-only file system",
+        "permission denied",
+        "insufficient permission",
+        "out of memory",
+        "cannot allocate memory",
+        "too many open files",
+        "file too large",
+        "input/output error",
+        "resource temporarily unavailable",
+        "unable to create temporary file",
+        "cannot fork",
+    ]
+    .iter()
+    .any(|why| is_here(why))
+}
+
+fn bad_lane(it: &Wanted, why: String, is_certain: bool) -> BadLane {
+    let now = Timestamp::now();
+    BadLane { name: it.name.clone(), commit: it.tip.to_string(), why, at: now, tried: now, is_certain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_asked_for_again_the_sooner_the_shorter_it_has_failed() {
+        let at = |minutes: i64| Timestamp::from_second(minutes * 60).expect("a time");
+        let bad = |at, tried, is_certain| BadLane {
+            name: String::new(),
+            commit: String::new(),
+            why: String::new(),
+            at,
+            tried,
+            is_certain,
+        };
+        for (since, tried, is_certain, now, is_due, has_lasted) in [
+            (0, 0, false, 0, true, false),
+            (0, 5, false, 9, false, false),
+            (0, 5, false, 10, true, false),
+            (0, 300, false, 359, false, true),
+            (0, 300, false, 360, true, true),
+            (0, 0, true, 59, false, true),
+            (0, 0, true, 60, true, true),
+        ] {
+            let bad = bad(at(since), at(tried), is_certain);
+            assert_eq!((bad.is_due(at(now)), bad.has_lasted(at(now))), (is_due, has_lasted), "{bad:?} {now}");
+        }
+    }
+
+    #[test]
+    fn what_fails_on_this_machine_is_told_from_what_the_server_says() {
+        for (said, is_here) in [
+            ("fatal: write error: No space left on device; fatal: index-pack failed", true),
+            ("error: insufficient permission for adding an object to repository database ./objects", true),
+            ("fatal: Out of memory, malloc failed (tried to allocate 9 bytes)", true),
+            ("remote: fatal: Out of memory, malloc failed; fatal: protocol error: bad pack header", false),
+            ("error: object 12: hasDotgit: contains '.git'; fatal: fsck error in packed object", false),
+        ] {
+            // The words before what git said are ours.
+            assert_eq!(is_of_this_machine(&Error::new(Class::Later, format!("x; {said}"))), is_here, "{said}");
+        }
+    }
 }

@@ -181,17 +181,6 @@ impl<'h> Session<'h> {
         git.run(&[&all, args].concat(), &self.limits())
     }
 
-    /// Fetches what `specs` say into `sync.git`. No pruning, no tags, nothing forced that a spec does not say.
-    ///
-    /// # Errors
-    /// The class of what git says.
-    pub fn fetch(&self, specs: &[&str]) -> Result<(), Error> {
-        let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"];
-        args.extend(["--no-recurse-submodules", REMOTE]);
-        args.extend(specs);
-        self.run(&args)?.ok("the remote could not be fetched").map(drop)
-    }
-
     /// Rolls the packs of `sync.git` together once there are many: each push adds one. It is a cache, so a failure ends nothing.
     pub(super) fn tidy(&self) {
         let packs = std::fs::read_dir(self.store.path().join("objects/pack")).into_iter().flatten().flatten();

@@ -93,6 +93,12 @@ pub struct BadLane {
     pub why: String,
     /// Since when.
     pub at: Timestamp,
+    /// When it was asked for last.
+    #[serde(default)]
+    pub tried: Timestamp,
+    /// Whether what was fetched has been looked at here: else it can have been a failure that passes.
+    #[serde(default)]
+    pub is_certain: bool,
 }
 
 /// A rewriting that the remote refused: the trunk still has erased records in its history.

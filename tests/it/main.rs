@@ -51,6 +51,7 @@ mod lanes;
 mod manual;
 mod mcp;
 mod model;
+mod odd_lanes;
 mod outcome;
 mod output;
 #[cfg(target_os = "linux")]

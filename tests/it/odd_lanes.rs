@@ -1,0 +1,115 @@
+//! What stands where a lane is, on a remote that others may push to, and what fails when it is fetched.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use indelible::home::Home;
+use indelible::sync::{Asked, Combined, Error, Options, Pushed, Session};
+
+use crate::hosts::{Remote, TRUNK, home_of, sync};
+use crate::support::{TestHome, write_program};
+use crate::trunk::listed;
+
+/// What git says to `args` in the remote.
+fn git(remote: &Remote, args: &[&str]) -> String {
+    let mut git = remote.outside([]).into_command();
+    let output = git.arg("-C").arg(remote.path()).args(args).output().expect("git runs");
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A commit with a folder that no git accepts from another.
+fn hostile_commit(remote: &Remote) -> String {
+    let tree = git(remote, &["rev-parse", &format!("{TRUNK}^{{tree}}")]);
+    let raw = remote.path().join("raw");
+    let bytes = [&b"40000 .git\0"[..], git2::Oid::from_str(&tree).expect("a name").as_bytes()].concat();
+    std::fs::write(&raw, bytes).expect("it can be written");
+    let tree = git(remote, &["hash-object", "-w", "-t", "tree", "--literally", raw.to_str().expect("UTF-8")]);
+    git(remote, &["commit-tree", "-m", "x", &tree])
+}
+
+/// The own lane, at something that is no line of commits: another one is begun, and everything gets to the remote, also when what is
+/// known here of the lane is lost.
+#[test]
+fn a_home_whose_lane_another_program_has_spoilt_goes_on_with_another_one() {
+    for what in ["blob", "tree", "tag", "hostile"] {
+        for is_lost in [false, true] {
+            let remote = Remote::new();
+            let home = home_of(&remote);
+            let first = home.record("failure", "first");
+            sync(&home);
+            let lane = remote.lanes().remove(0);
+            let spoilt = match what {
+                "blob" => git(&remote, &["hash-object", "-w", "description"]),
+                "tree" => git(&remote, &["rev-parse", &format!("{TRUNK}^{{tree}}")]),
+                "tag" => {
+                    let _ = git(&remote, &["tag", "-a", "-m", "x", "t", TRUNK]);
+                    git(&remote, &["rev-parse", "t"])
+                }
+                _ => hostile_commit(&remote),
+            };
+            let _ = git(&remote, &["update-ref", &lane, &spoilt]);
+            let second = home.record("failure", "second");
+            if is_lost {
+                std::fs::remove_dir_all(home.private().join("sync.git")).expect("it was there");
+            }
+            let compared = home.cmd(["verify", "--remote"]).run().exits(1);
+            assert!(compared.stdout.contains(&lane), "{what} {is_lost}: {compared}");
+            let drained = home.cmd(["drain", "--json"]).run().exits(0).json();
+            assert_ne!(drained["lane"], lane.as_str(), "{what} {is_lost}: {drained}");
+            let done = sync(&home);
+            assert_eq!(done["lanes_left_out"][0]["lane"], lane.as_str(), "{what} {is_lost}: {done}");
+            assert_eq!(remote.refs()[&lane], spoilt, "it is a person's to remove");
+            let _ = git(&remote, &["update-ref", "-d", &lane]);
+            let _ = git(&remote, &["prune", "--expire=now"]);
+            remote.assert_has(&[first.page(), second.page()]);
+            assert_eq!(home.status()["sync"]["error"], serde_json::Value::Null);
+        }
+    }
+}
+
+/// As a worker syncs: nothing that was left out is tried again for being asked by a person.
+fn by_worker(home: &TestHome, remote: &Remote, git: PathBuf) -> Result<Combined, Error> {
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let options = Options { remote: url, git: Some(git), ..Options::default() };
+    let home = Home::open(home.path()).expect("it is a home");
+    let (stop, mut pushed, mut combined) = (AtomicBool::new(false), Pushed::default(), Combined::default());
+    let asked = Asked { compare: true, combine: true, ..Asked::default() };
+    let until = Instant::now() + options.timeout;
+    let synced =
+        Session::open(&home, &options, until, &stop).and_then(|mut it| it.sync(asked, &mut pushed, &mut combined));
+    synced.map(|()| combined)
+}
+
+#[test]
+fn a_fetch_that_fails_for_a_moment_leaves_no_lane_out_for_long() {
+    let remote = Remote::new();
+    let (one, other, third) = (home_of(&remote), home_of(&remote), home_of(&remote));
+    let mut receipts = vec![one.record("failure", "one")];
+    // No file can grow: git, or what it starts, is killed for it, or says so. Or git is killed from outside, or it may not write.
+    let says = |text: &str| format!("echo '{text}' >&2; exit 128");
+    for fails in [
+        "ulimit -f 0".to_owned(),
+        "trap '' XFSZ; ulimit -f 0".to_owned(),
+        "kill -KILL $$".to_owned(),
+        says("error: insufficient permission for adding an object to repository database ./objects"),
+        says("fatal: Out of memory, malloc failed (tried to allocate 9 bytes)"),
+        says("fatal: write error: No space left on device"),
+    ] {
+        for home in [&other, &third] {
+            receipts.push(home.record("failure", "theirs"));
+            let _ = home.cmd(["sync", "--push-only"]).ok();
+        }
+        let program = one.user().join("failing-git");
+        let text = format!("#!/bin/sh\ncase \"$1\" in fetch) {fails};; esac\nexec git \"$@\"\n");
+        write_program(&program, text.as_bytes());
+        let _ = by_worker(&one, &remote, program);
+        let done = by_worker(&one, &remote, "git".into()).expect("nothing fails any more");
+        assert_eq!(done.unmerged, 0, "{fails}: {done:?}");
+        one.flush();
+        assert_eq!(listed(&one).len(), receipts.len(), "{fails}");
+    }
+    let pages: Vec<String> = receipts.iter().map(|it| it.page()).collect();
+    remote.assert_has(&pages);
+}
