@@ -169,14 +169,14 @@ impl Session<'_> {
             return Ok(());
         }
         let result = self.combine(asked, combined);
-        self.note_trunk(asked, combined, result.is_ok())?;
+        self.note_trunk(asked, combined, result.as_ref().ok().copied())?;
         let noted = self.note(result.as_ref().err());
-        result.and(noted)
+        result.map(drop).and(noted)
     }
 
-    /// Notes where the trunk is, and what of it is here.
-    /// What is unmerged, and whether the trunk is closed, is known only once a merge `is_done`.
-    fn note_trunk(&mut self, asked: Asked, done: &Combined, is_done: bool) -> Result<(), Error> {
+    /// Notes where the trunk is, and what of it is here. What is unmerged is known only once the lanes were `looked` at, and whether the
+    /// trunk is closed, once the remote has said so or has taken it.
+    fn note_trunk(&mut self, asked: Asked, done: &Combined, looked: Option<bool>) -> Result<(), Error> {
         let merges = self.options.merge && !asked.fetch_only;
         let trunk = self.store.target(TRUNK)?.map(|trunk| trunk.to_string());
         self.store.change(|state| {
@@ -184,10 +184,10 @@ impl Session<'_> {
                 state.trunk_at = trunk.map(|commit| At { commit, at: Timestamp::now() });
             }
             state.imported += done.imported.records;
-            if is_done {
+            if looked.is_some() {
                 state.unmerged = done.unmerged + state.bad_lanes.len() as u64;
             }
-            if merges && is_done {
+            if merges && looked == Some(true) {
                 state.closed.clone_from(&done.closed);
             }
         })
@@ -207,8 +207,9 @@ impl Session<'_> {
         }
     }
 
-    /// Fetches the trunk and the lanes, merges what the trunk lacks, and imports it.
-    fn combine(&mut self, asked: Asked, done: &mut Combined) -> Result<(), Error> {
+    /// Fetches the trunk and the lanes, merges what the trunk lacks, and imports it. Returns whether that is all, or the remote does not
+    /// take the trunk; false, if other homes were faster each time.
+    fn combine(&mut self, asked: Asked, done: &mut Combined) -> Result<bool, Error> {
         for _ in 0..RACES_MAX {
             let remote = self.fetch_all(asked)?;
             if !self.options.merge || asked.fetch_only {
@@ -216,15 +217,15 @@ impl Session<'_> {
                 let lacks = |(lane, tip): &(&Uuid, &Oid)| has.get(*lane) != Some(&tip.to_string());
                 done.unmerged = remote.lanes.iter().filter(lacks).count() as u64;
                 self.import(done)?;
-                return self.settle();
+                return self.settle().map(|()| true);
             }
             match self.merge_on(&remote, asked, done)? {
                 Answer::Failed(error) => return Err(error),
                 Answer::Raced => {}
-                Answer::Taken => return self.settle(),
+                Answer::Taken => return self.settle().map(|()| true),
                 Answer::Refused(why) => {
                     done.closed = Some(why);
-                    return self.import(done);
+                    return self.import(done).map(|()| true);
                 }
             }
             if self.is_over() {
@@ -232,7 +233,7 @@ impl Session<'_> {
             }
         }
         // Others merge all the time: what is on this home's lane, they merge.
-        self.import(done)
+        self.import(done).map(|()| false)
     }
 
     /// Merges what the trunk lacks, without what is erased, imports it, and folds. If the remote takes no rewritten trunk or lane,

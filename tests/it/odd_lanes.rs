@@ -113,3 +113,27 @@ fn a_fetch_that_fails_for_a_moment_leaves_no_lane_out_for_long() {
     let pages: Vec<String> = receipts.iter().map(|it| it.page()).collect();
     remote.assert_has(&pages);
 }
+
+/// That the remote does not take the trunk is known until it takes it: neither a failure nor a race says otherwise.
+#[test]
+fn a_trunk_that_is_refused_is_said_until_it_is_taken() {
+    let remote = Remote::new();
+    let home = home_of(&remote);
+    let hook = remote.path().join("hooks/update");
+    write_program(&hook, format!("#!/bin/sh\n[ \"$1\" != {TRUNK} ]\n").as_bytes());
+    let _ = home.record("failure", "one");
+    let closed = || home.status()["sync"]["trunk_closed"].clone();
+    assert!(sync(&home)["trunk_closed"].is_string() && closed().is_string());
+    // The server holds a lock, as for a push of another home.
+    std::fs::remove_file(&hook).expect("it was there");
+    let lock = remote.path().join("refs/heads/main.lock");
+    std::fs::write(&lock, "").expect("it can be written");
+    sync(&home);
+    assert!(closed().is_string(), "the lock says nothing of it");
+    std::fs::rename(remote.path(), remote.path().with_extension("away")).expect("it can be moved");
+    let _ = home.cmd(["sync"]).run().exits(78);
+    assert!(closed().is_string(), "what is out of reach says nothing of it");
+    std::fs::rename(remote.path().with_extension("away"), remote.path()).expect("it can be moved");
+    std::fs::remove_file(&lock).expect("it was there");
+    assert_eq!((sync(&home)["merged"].as_u64(), closed()), (Some(1), serde_json::Value::Null));
+}
