@@ -153,6 +153,12 @@ impl SyncState {
         Ok(state.filter(|state| state.version == VERSION && !state.lane.is_nil()))
     }
 
+    /// What stays known when another remote takes the place of this one: whose records these are does not depend on where they go.
+    pub(super) fn of_another_remote(&self) -> SyncState {
+        let SyncState { version, remote, journal, lane, records, group, .. } = self.clone();
+        SyncState { version, remote, journal, lane, records, group, ..SyncState::default() }
+    }
+
     /// The full name of the own lane on the remote; `None` if no prefix has worked yet.
     pub fn lane_name(&self) -> Option<String> {
         self.prefix.as_ref().map(|prefix| format!("{prefix}{}", self.lane))

@@ -185,19 +185,24 @@ impl Store {
             self.delete(ACKED)?;
         }
         if has_other {
-            for name in [TRUNK, IMPORTED] {
-                self.delete(name)?;
-            }
+            self.forget_remote()?;
         }
         let lane = if is_copy || self.state.lane.is_nil() { random::id() } else { self.state.lane };
         self.change(|state| {
             if has_other {
-                // Whose records these are does not depend on where they go.
-                *state = SyncState { records: state.records, group: state.group, ..SyncState::default() };
+                *state = state.of_another_remote();
             }
             *state =
                 SyncState { version: VERSION, remote: remote.to_owned(), journal, lane, pushed: None, ..state.clone() };
         })
+    }
+
+    /// Forgets what was fetched from the remote, and what it has acknowledged.
+    ///
+    /// # Errors
+    /// [`Class::Later`] if it cannot be written.
+    pub(super) fn forget_remote(&self) -> Result<(), Error> {
+        [ACKED, TRUNK, IMPORTED].iter().try_for_each(|name| self.delete(name))
     }
 
     /// Whether nothing was projected since the repository was made: what the remote has of this home has to be fetched first.

@@ -10,7 +10,7 @@ use super::objects::Objects;
 use super::purge::{Looks, Rewriter};
 use super::remote::{Refs, TRUNKS};
 use super::session::REMOTE;
-use super::store::TRUNK;
+use super::store::{SyncState, TRUNK};
 use super::{Asked, Class, Error, Session, fold, message};
 use crate::model::RecordId;
 
@@ -110,7 +110,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`Class::Config`] if it is; else the class of what git says.
-    pub fn check_remote_group(&mut self) -> Result<(), Error> {
+    pub(super) fn check_remote_group(&mut self) -> Result<(), Error> {
         let state = self.store.state();
         if state.group.is_none() || state.trunk.is_some() {
             return Ok(());
@@ -127,12 +127,35 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Leaves the group of homes that this one belongs to: it becomes that of the remote.
+    /// Whether the remote's trunk is that of another group than this home's, which is accepted if it `joins`. It is asked also where this
+    /// home knew another trunk.
+    ///
+    /// # Errors
+    /// [`Class::Config`] if it is, and the home does not join; as [`Session::group_at`].
+    pub fn is_of_other_group(&mut self, joins: bool) -> Result<bool, Error> {
+        let Some(own) = self.store.state().group else { return Ok(false) };
+        let refs = self.list()?;
+        let name = self.trunk_name(&refs)?;
+        let group = refs.all.get(&name).map_or(Ok(None), |tip| self.group_at(&name, *tip))?;
+        match group.filter(|group| *group != own) {
+            Some(group) if !joins => self.check_group(Some(group)).map(|()| false),
+            other => Ok(other.is_some()),
+        }
+    }
+
+    /// Leaves the group of homes that this one belongs to, and forgets what is known of the remote: it becomes a home of the remote's
+    /// group. Killed half way, it is done again by the next call, or `sync` says that the group is another.
     ///
     /// # Errors
     /// [`Class::Later`] if it cannot be noted.
     pub fn leave_group(&mut self) -> Result<(), Error> {
-        self.store.change(|state| state.group = None)
+        for trunk in self.kept()? {
+            self.store.delete(&format!("{KEEP}{trunk}"))?;
+        }
+        self.store.forget_remote()?;
+        self.store.change(|state| {
+            *state = SyncState { group: None, ..state.of_another_remote() };
+        })
     }
 
     /// Takes what was fetched as the trunk.

@@ -689,6 +689,43 @@ fn a_remote_of_another_group_gets_nothing_until_it_is_joined() {
     assert!(third.refs().contains_key(TRUNK));
 }
 
+/// The remote at the same address becomes another group's, or something that is no trunk of any: only the first can be joined.
+#[test]
+fn a_trunk_that_another_groups_has_replaced_is_joined_by_its_word_and_nothing_else_is() {
+    let (remote, elsewhere) = (Remote::new(), Remote::new());
+    let (one, other, stranger) = (home_of(&remote), home_of(&remote), home_of(&elsewhere));
+    let (mine, _) = (one.record("failure", "mine"), other.record("failure", "of the group that was"));
+    let theirs = stranger.record("failure", "theirs");
+    sync(&other);
+    sync(&one);
+    sync(&stranger);
+    // Back by a person, so that what it had is kept here to be merged again.
+    let _ = remote.git(["update-ref", TRUNK, &format!("{TRUNK}^1")]).ok();
+    let _ = one.cmd(["sync", "--fetch-only"]).ok();
+    std::fs::remove_dir_all(remote.path()).expect("it was there");
+    std::fs::rename(elsewhere.path(), remote.path()).expect("it can be moved");
+    let url = remote.path().to_str().expect("UTF-8").to_owned();
+    let _ = one.cmd(["sync"]).run().exits(78);
+    let refused = one.cmd(["remote", "add", &url, "--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("another group") && refused.stderr.contains("--join"), "{refused}");
+    // A trunk of a later program is no other group's.
+    let tip = remote.refs()[TRUNK].clone();
+    let message = "x\n\nIndelible-Format: 99\n";
+    let later = remote.git(["commit-tree", "-p", TRUNK, "-m", message, &format!("{TRUNK}^{{tree}}")]).ok().stdout;
+    let _ = remote.git(["update-ref", TRUNK, later.trim()]).ok();
+    let refused = one.cmd(["remote", "add", &url, "--yes", "--join"]).run().exits(78);
+    assert!(refused.stderr.contains("newer indelible"), "{refused}");
+    let _ = remote.git(["update-ref", TRUNK, &tip]).ok();
+    let added = one.cmd(["remote", "add", &url, "--yes", "--join"]).ok();
+    assert!(format!("{added}").contains("they become one"), "{added}");
+    sync(&one);
+    remote.assert_has(&[mine.page(), theirs.page()]);
+    assert_eq!(listed(&one).len(), 3, "what it had imported stays");
+    let _ = one.cmd(["status", "--check"]).ok();
+    let added = one.cmd(["remote", "add", &url, "--yes", "--join"]).ok();
+    assert!(!format!("{added}").contains("they become one"), "{added}");
+}
+
 /// A home that may push can put anything where a lane lies, and can say anything on the trunk: the records of others travel all the
 /// same.
 #[test]

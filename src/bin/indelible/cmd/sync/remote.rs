@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use indelible::home::Home;
-use indelible::sync::{self, Class, Error, Options, Preview, Session, Standing, standing, without_credentials};
+use indelible::sync::{self, Error, Options, Preview, Session, Standing, standing, without_credentials};
 use serde_json::json;
 
 use super::{NEVER, failure};
@@ -36,15 +36,14 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
     }
     let secrets = settings.redactor()?;
     let secrets = settings.sync.hold_secrets.then(|| std::sync::Arc::new(secrets));
-    let options = Options { remote: url.clone(), public: args.public || before.public, secrets, ..before };
+    let public = args.public || before.public;
+    let trunk = args.trunk.clone().or(before.trunk);
+    let options = Options { remote: url.clone(), public, trunk, secrets, ..before };
     let look = || {
         let mut session = open(&home, &options)?;
         let lanes = session.list()?.lanes;
         session.check_private()?;
-        let is_other = match session.check_remote_group() {
-            Err(error) if args.join && error.class() == Class::Config => true,
-            checked => checked.map(|()| false)?,
-        };
+        let is_other = session.is_of_other_group(args.join)?;
         Ok::<_, Error>((lanes, session.preview()?, is_other))
     };
     let (lanes, preview, is_other) = look().map_err(|error| failure(NOT_ADDED, &error))?;
