@@ -270,7 +270,7 @@ enum Ended {
 fn wait(child: &mut Child, closing: &mpsc::Receiver<()>, limits: &Limits<'_>) -> io::Result<Ended> {
     let (mut pause, mut is_open) = (Duration::from_micros(500), true);
     loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = os::ended(child)? {
             return Ok(Ended::Itself(status.success()));
         }
         let now = Instant::now();

@@ -51,6 +51,7 @@ mod lanes;
 mod manual;
 mod mcp;
 mod model;
+#[cfg(target_os = "linux")]
 mod odd_lanes;
 mod outcome;
 mod output;
@@ -84,6 +85,8 @@ mod service;
 mod soak;
 mod spread;
 mod status;
+#[cfg(target_os = "linux")]
+mod stopping;
 mod support;
 mod terminal;
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 mod access;
 mod files;
 mod process;
+mod session;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -21,6 +22,7 @@ use super::Stream;
 pub use access::*;
 pub use files::*;
 pub use process::*;
+pub use session::*;
 
 /// The priority of work that must not slow down anything else.
 const LOW_PRIORITY: i32 = 10;

@@ -224,6 +224,14 @@ pub fn start_in_session(command: &mut Command) -> io::Result<Child> {
     command.creation_flags(threading::CREATE_NO_WINDOW).spawn()
 }
 
+/// How what [`start_in_session`] started has ended; `None` if it runs.
+///
+/// # Errors
+/// [`io::Error`] if it cannot be asked.
+pub fn ended(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    child.try_wait()
+}
+
 /// Ends what [`start_in_session`] started, and waits for it. Processes that it started run to their end.
 ///
 /// # Errors
@@ -336,6 +344,20 @@ pub fn remember_signals() -> io::Result<impl Fn() -> Option<Signal>> {
 pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
     let asked = Arc::clone(asked);
     on_signals(move |_| asked.store(true, Ordering::Relaxed))
+}
+
+/// As [`note_stop`]. Asked once more, or while `asked` is set by its own work, this process ends at once. What it started runs to its
+/// end.
+///
+/// # Errors
+/// [`io::Error`] if the system refuses.
+pub fn note_stop_or_end(asked: &Arc<AtomicBool>) -> io::Result<()> {
+    let asked = Arc::clone(asked);
+    on_signals(move |_| {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
+        }
+    })
 }
 
 /// Writes all of `bytes` to `stream`.

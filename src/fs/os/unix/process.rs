@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -76,42 +76,6 @@ pub fn end_background(child: &mut Child) -> io::Result<()> {
     child.wait().map(drop)
 }
 
-/// Starts `command` in a session of its own, without a terminal, with the user's umask, to be ended by [`end_session`] together
-/// with everything that it starts.
-///
-/// # Errors
-/// [`io::Error`] if it cannot be started.
-pub fn start_in_session(command: &mut Command) -> io::Result<Child> {
-    // SAFETY: between fork and exec it makes two system calls, which take no memory and no lock.
-    unsafe {
-        command.pre_exec(|| {
-            give_back_umask();
-            rustix::process::setsid().map(drop).map_err(Into::into)
-        })
-    };
-    command.spawn()
-}
-
-/// Asks what [`start_in_session`] started to end, with everything that it started, kills what is left after `patience`, and
-/// waits for it.
-///
-/// # Errors
-/// [`io::Error`] if it cannot be waited for.
-pub fn end_session(child: &mut Child, patience: Duration) -> io::Result<()> {
-    use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
-    if let Some(group) = pid(child.id()) {
-        let _ = kill_process_group(group, Signal::TERM);
-        // Until it is waited for, its number cannot become another process's.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let until = Instant::now() + patience;
-        while matches!(waitid(WaitId::Pid(group), options), Ok(None)) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    child.wait().map(drop)
-}
-
 /// Replaces this process by `command`. Returns only if that fails, with the reason.
 pub fn become_program(command: &mut Command) -> io::Error {
     give_back_umask();
@@ -134,7 +98,7 @@ pub fn parent() -> Option<u32> {
     rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().cast_unsigned())
 }
 
-fn pid(process: u32) -> Option<Pid> {
+pub(super) fn pid(process: u32) -> Option<Pid> {
     i32::try_from(process).ok().and_then(Pid::from_raw)
 }
 
@@ -187,15 +151,4 @@ pub fn ask_to_read_again(wait: Duration) {
     };
     // Without a thread, settings are reloaded on request.
     let _ = std::thread::Builder::new().name("settings".into()).spawn(ask);
-}
-
-/// Sets `asked` when this process is asked to stop, or loses its terminal, instead of ending it.
-///
-/// # Errors
-/// [`io::Error`] if the signals cannot be registered.
-pub fn note_stop(asked: &Arc<AtomicBool>) -> io::Result<()> {
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(asked))?;
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use indelible::home::Home;
 use indelible::sync::{Session, standing};
 
-use super::{NEVER, failure};
+use super::{failure, stop};
 use crate::cmd::Context;
 use crate::exit::Failure;
 use crate::output::count;
@@ -19,7 +19,7 @@ const WHAT: &str = "the remote could not be compared";
 pub fn check_lane(context: &Context, home: &Home) -> Result<Vec<String>, Failure> {
     let options = context.settings(home)?.sync()?;
     let look = || {
-        let mut session = Session::open(home, &options, Instant::now() + options.timeout, &NEVER)?;
+        let mut session = Session::open(home, &options, Instant::now() + options.timeout, stop())?;
         session.differs()
     };
     let mut lines = look().map_err(|error| failure(WHAT, &error))?;

@@ -26,23 +26,31 @@ pub use lane::check_lane;
 pub use purge::{Purged, purge};
 pub use remote::{import_from, import_into_new, lines};
 
-/// These processes end by themselves, or are killed: nothing else stops them.
-static NEVER: AtomicBool = AtomicBool::new(false);
-
 /// How often a sync that waits for another try looks whether it has to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Whether this process was asked to stop, or has lost its terminal: git, which runs in a session of its own, is ended then with
-/// everything that it started. From the first call on that does not end this process by itself.
+/// everything that it started. From the first call on that does not end this process by itself; asked a second time, it ends at once, and
+/// git with it.
 fn stop() -> &'static AtomicBool {
     static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
         let asked = Arc::default();
-        if let Err(error) = os::note_stop(&asked) {
+        if let Err(error) = os::note_stop_or_end(&asked) {
             tracing::warn!(%error, "a signal will end this process, and not git");
         }
         asked
     });
     &STOP
+}
+
+/// Calls `ask`, which waits for a person: a signal ends this process at once meanwhile. `None` if it was asked to stop before.
+fn asking<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    if stop().swap(true, Ordering::SeqCst) {
+        return None;
+    }
+    let answer = ask();
+    stop().store(false, Ordering::SeqCst);
+    Some(answer)
 }
 
 pub fn run(context: &Context, command: &SyncCommand) -> Result<Exit, Failure> {

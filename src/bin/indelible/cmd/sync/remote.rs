@@ -7,7 +7,7 @@ use indelible::home::Home;
 use indelible::sync::{self, Error, Options, Preview, Session, Standing, standing, without_credentials};
 use serde_json::json;
 
-use super::{NEVER, failure};
+use super::{asking, failure, stop};
 use crate::cmd::{Context, config};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, count};
@@ -141,7 +141,7 @@ pub fn import_into_new(context: &Context, path: &std::path::Path) -> Result<Opti
 }
 
 fn open<'h>(home: &'h Home, options: &'h Options) -> Result<Session<'h>, Error> {
-    Session::open(home, options, Instant::now() + options.timeout, &NEVER)
+    Session::open(home, options, Instant::now() + options.timeout, stop())
 }
 
 /// What will be on the remote, and who can read it there.
@@ -183,7 +183,7 @@ fn is_confirmed(context: &Context) -> Result<bool, Failure> {
     }
     output::question("Use it from now on? [y/N] ");
     let mut answer = String::new();
-    let _ = std::io::stdin().read_line(&mut answer);
+    let _ = asking(|| std::io::stdin().read_line(&mut answer));
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 

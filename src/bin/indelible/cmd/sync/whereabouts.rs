@@ -7,7 +7,7 @@ use indelible::query::{Details, Named, Place as FilePlace, Shown, View, lookup, 
 use indelible::sync::{Place, Session, Where, where_is};
 use serde_json::{Value, json};
 
-use super::{NEVER, failure};
+use super::{failure, stop};
 use crate::cmd::Context;
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -20,7 +20,7 @@ pub fn run(context: &Context, args: &WhereArgs) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let options = context.settings(&home)?.sync()?;
     if args.check {
-        let mut session = Session::open(&home, &options, Instant::now() + options.timeout, &NEVER);
+        let mut session = Session::open(&home, &options, Instant::now() + options.timeout, stop());
         let checked = session.as_mut().map_err(|error| error.clone()).and_then(|session| session.recheck());
         checked.map_err(|error| failure(WHAT, &error))?;
     }
