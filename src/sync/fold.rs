@@ -2,6 +2,14 @@
 //!
 //! A lane goes only by a lease, and only if the trunk has its tip: a home that pushes at that moment makes the lease fail. One that
 //! pushes later creates its lane again, on top of what the trunk has.
+//!
+//! Who may push to the trunk can write any message, so what a commit says of itself is believed where it can lose no record:
+//!
+//! - `Indelible-Merged` counts for the commit's own parents. A forged one needs the lane's tip as a parent, and can leave the lane's records
+//!   out of the trunk's tree, as who removes them there by hand. They stay in its history.
+//! - `Indelible-Purged` counts if the same commit's tree has the state file that says that the record is erased. A forged one can keep an
+//!   erased record in the history of the remote at most: homes that did not take it out themselves think that it is gone. Of a record
+//!   that is not erased it says nothing, also if that is erased later.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -11,7 +19,8 @@ use uuid::Uuid;
 
 use super::merge::Side;
 use super::message::{self, Trailers};
-use super::tree::{Doing as _, Error};
+use super::purge::erased_among;
+use super::tree::{Doing as _, Error, Trees};
 use crate::model::RecordId;
 
 /// A lane whose home has not closed it goes when its tip has not changed for so long, as this home saw it. In seconds.
@@ -31,7 +40,7 @@ pub type Seen = BTreeMap<Uuid, (Oid, Timestamp)>;
 /// [`Error::Git`].
 pub fn merged(repository: &Repository, trunk: Option<Oid>, (at, known): (Option<Oid>, &Lanes)) -> Result<Lanes, Error> {
     let mut tips = Lanes::new();
-    let is_whole = told(repository, trunk, at, &mut |trailers| {
+    let is_whole = told(repository, trunk, at, &mut |_, trailers| {
         trailers.merged.iter().try_for_each(|(lane, tip)| newer(repository, &mut tips, *lane, *tip))
     })?;
     if !is_whole {
@@ -41,7 +50,7 @@ pub fn merged(repository: &Repository, trunk: Option<Oid>, (at, known): (Option<
 }
 
 /// The erased records that neither `trunk` nor what it merged has in any commit, as its commits say: what is `known` of the commit
-/// `at` of it, and what was said since.
+/// `at` of it, and what was said since, where the commit's own tree says that they are erased.
 ///
 /// # Errors
 /// [`Error::Git`].
@@ -51,8 +60,9 @@ pub fn purged(
     (at, known): (Option<Oid>, &BTreeSet<RecordId>),
 ) -> Result<BTreeSet<RecordId>, Error> {
     let mut purged = BTreeSet::new();
-    let is_whole = told(repository, trunk, at, &mut |trailers| {
-        purged.extend(&trailers.purged);
+    let trees = Trees::of(repository)?;
+    let is_whole = told(repository, trunk, at, &mut |tree, trailers| {
+        purged.extend(erased_among(&trees, Some(tree), &trailers.purged)?);
         Ok(())
     })?;
     if !is_whole {
@@ -61,13 +71,13 @@ pub fn purged(
     Ok(purged)
 }
 
-/// Calls `tell` with what each commit of the trunk says, as far as the commit `at`, and not with what it merged: of merged tips it is
+/// Calls `tell` with the tree of each commit of the trunk, and with what the commit says, as far as the commit `at`, and not with what it merged: of merged tips it is
 /// believed about its own parents. Returns whether that was the whole of it: `at` is not in it.
 fn told(
     repository: &Repository,
     trunk: Option<Oid>,
     at: Option<Oid>,
-    tell: &mut dyn FnMut(&Trailers) -> Result<(), Error>,
+    tell: &mut dyn FnMut(Oid, &Trailers) -> Result<(), Error>,
 ) -> Result<bool, Error> {
     let (mut left, mut visited) = (trunk.into_iter().collect::<Vec<_>>(), HashSet::new());
     let mut is_whole = true;
@@ -83,7 +93,7 @@ fn told(
         let mut trailers = message::parse(commit.message_bytes());
         let parents: Vec<Oid> = commit.parent_ids().collect();
         trailers.merged.retain(|(_, tip)| parents.contains(tip));
-        tell(&trailers)?;
+        tell(commit.tree_id(), &trailers)?;
         // The last one is taken first: commits come newest first along the first parents.
         let merged = &trailers.merged;
         let parents: Vec<Oid> = parents.into_iter().filter(|id| !merged.iter().any(|(_, tip)| tip == id)).collect();

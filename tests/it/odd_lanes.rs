@@ -137,3 +137,33 @@ fn a_trunk_that_is_refused_is_said_until_it_is_taken() {
     std::fs::remove_file(&lock).expect("it was there");
     assert_eq!((sync(&home)["merged"].as_u64(), closed()), (Some(1), serde_json::Value::Null));
 }
+
+/// A commit on the trunk says that records are gone which are not erased: nothing of them goes, not even where they are erased later.
+#[test]
+fn a_forged_word_that_a_record_is_gone_takes_nothing_away() {
+    let remote = Remote::new();
+    let (one, other, container) = (home_of(&remote), home_of(&remote), home_of(&remote));
+    let (kept, own) = (one.record("failure", "kept"), other.record("failure", "own"));
+    sync(&one);
+    sync(&other);
+    sync(&one);
+    let late = container.record("failure", "needle of a container");
+    let _ = container.cmd(["drain", "--close"]).ok();
+    let gone = [&kept, &own, &late].map(|it| format!("Indelible-Purged: {}\n", it.id)).concat();
+    let message = format!("x\n\nIndelible-Format: 1\n{gone}");
+    let forged = git(&remote, &["commit-tree", "-p", TRUNK, "-m", &message, &format!("{TRUNK}^{{tree}}")]);
+    let _ = git(&remote, &["update-ref", TRUNK, &forged]);
+    for home in [&other, &one, &other, &one] {
+        sync(home);
+        let _ = home.cmd(["status", "--check"]).ok();
+    }
+    remote.assert_has(&[kept.page(), own.page(), late.page()]);
+    assert!(remote.refs().len() == 3, "the container's lane is folded: {:?}", remote.refs());
+    assert_eq!((listed(&one).len(), listed(&other).len()), (3, 3));
+    let _ = other.cmd(["erase", "--yes", &late.id]).ok();
+    let all = git(&remote, &["log", "--all", "-p", "-m", "--format=%H"]);
+    assert!(!all.contains("needle"), "it is in the history");
+    sync(&one);
+    sync(&other);
+    assert_eq!((listed(&one).len(), listed(&other).len()), (2, 2));
+}

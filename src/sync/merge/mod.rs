@@ -36,6 +36,7 @@ pub(crate) use join::{amendment, page_of};
 pub(crate) use shape::{Shape, of as shape_of};
 
 use super::message::{self, Trailers};
+use super::purge::erased_among;
 use super::tree::{Doing as _, Error, Trees};
 use crate::model::RecordId;
 use draft::Draft;
@@ -120,12 +121,17 @@ pub fn merge_into(
     sides.dedup_by_key(|side| side.tip);
     sides.retain(|side| Some(side.tip) != trunk.at);
     let mut merged: Option<Merged> = None;
-    let mut trunk = trunk.clone();
+    let (mut trunk, purged) = (Trunk { purged: BTreeSet::new(), ..trunk.clone() }, &trunk.purged);
     let mut chunks: Vec<&[Side]> = sides.chunks(PARENTS_MAX - 1).collect();
-    if chunks.is_empty() && !trunk.purged.is_empty() {
+    if chunks.is_empty() && (trunk.at != trunk.was || !said_purged(trees, trunk.at, purged)?.is_empty()) {
         chunks.push(&[]);
     }
-    for sides in chunks {
+    let last = chunks.len().saturating_sub(1);
+    for (number, sides) in chunks.into_iter().enumerate() {
+        if number == last {
+            // With all that is merged, so with what says that they are erased.
+            trunk.purged.clone_from(purged);
+        }
         if merged.is_some() {
             // The next commit is made on top of it.
             trees.objects().place()?;
@@ -142,6 +148,17 @@ pub fn merge_into(
         });
     }
     Ok(merged)
+}
+
+/// Those of `purged` that a commit on top of `trunk`, with nothing else in it, may say are gone.
+fn said_purged(
+    trees: &Trees<'_>,
+    trunk: Option<Oid>,
+    purged: &BTreeSet<RecordId>,
+) -> Result<BTreeSet<RecordId>, Error> {
+    let repository = trees.objects().repository;
+    let tree = trunk.map(|trunk| repository.find_commit(trunk).doing("reading a commit")).transpose()?;
+    erased_among(trees, tree.map(|commit| commit.tree_id()), purged)
 }
 
 /// Merges as many sides as one commit can have.
@@ -169,7 +186,9 @@ fn merge_some(
         changed.entry(lost.path).or_insert(None);
     }
     let tree = pages::rendered(trees, was, tree, &changed)?;
-    let commit = commit(trees, trunk, tree, sides, (records, purged), options)?;
+    // It is believed of no other ([`fold`](super::fold)).
+    let purged = erased_among(trees, Some(tree), purged)?;
+    let commit = commit(trees, trunk, tree, sides, (records, &purged), options)?;
     Ok(Merged { commit, records, left_out: draft.left_out, kept: draft.kept })
 }
 

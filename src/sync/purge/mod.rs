@@ -20,7 +20,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use git2::Oid;
 
@@ -33,7 +33,7 @@ use super::merge::FILE_BYTES_MAX;
 use super::tree::{Difference, Doing as _, Error, Trees};
 use crate::model::RecordId;
 use crate::model::layout::RETRACTED;
-use crate::model::path::of_state_file;
+use crate::model::path::{of_state_file, state_file};
 use crate::page::{Presence, StateFile};
 
 /// What was pushed, without what is erased.
@@ -117,11 +117,41 @@ pub fn erased_in(trees: &Trees<'_>, before: Option<Oid>, tree: Oid) -> Result<BT
     for Difference { path, new, .. } in trees.differences(before, tree)? {
         let id = of_state_file(&format!("{RETRACTED}/{path}"));
         if let (Some(id), Some(found)) = (id, new.filter(|found| found.is_plain))
-            && let Some(bytes) = trees.file(found.id, FILE_BYTES_MAX)?
-            && StateFile::parse(id, &bytes).is_some_and(|state| state.state == Presence::Erased)
+            && says_erased(trees, id, found.id)?
         {
             erased.insert(id);
         }
     }
     Ok(erased)
+}
+
+/// Those of the records `ids` of which the state files in `tree` say that they are erased.
+///
+/// # Errors
+/// Every [`Error`].
+pub fn erased_among<'i>(
+    trees: &Trees<'_>,
+    tree: Option<Oid>,
+    ids: impl IntoIterator<Item = &'i RecordId>,
+) -> Result<BTreeSet<RecordId>, Error> {
+    let paths: BTreeMap<RecordId, String> = ids.into_iter().map(|id| (*id, state_file(*id))).collect();
+    if paths.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let found = trees.find(tree, paths.values().map(String::as_str))?;
+    let mut erased = BTreeSet::new();
+    for (id, path) in paths {
+        if let Some(found) = found.get(&path).filter(|found| found.is_plain)
+            && says_erased(trees, id, found.id)?
+        {
+            erased.insert(id);
+        }
+    }
+    Ok(erased)
+}
+
+/// Whether the state file `file` says that the record `id` is erased. What does not parse says nothing.
+fn says_erased(trees: &Trees<'_>, id: RecordId, file: Oid) -> Result<bool, Error> {
+    let state = trees.file(file, FILE_BYTES_MAX)?.and_then(|bytes| StateFile::parse(id, &bytes));
+    Ok(state.is_some_and(|state| state.state == Presence::Erased))
 }

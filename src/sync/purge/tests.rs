@@ -139,3 +139,23 @@ fn trailers_name_what_the_merged_tips_become() {
     assert_eq!(merged, [(lane, commit.parent_id(0).expect("one"))]);
     assert_eq!(merged[0].1, lab.without(tip, &[id(2)], Looks::ByName), "the lane becomes the same by itself");
 }
+
+/// What a commit of the trunk says is gone is believed beside the state file in its own tree, and nowhere else.
+#[test]
+fn a_record_is_gone_by_a_commit_that_has_its_erasure() {
+    let lab = Lab::new();
+    let id = id(7);
+    let message = format!("x\n\nIndelible-Format: 1\nIndelible-Purged: {id}\n");
+    let (live, erased) = ([("memory/x.md".to_owned(), "x".to_owned())], [state(7, Presence::Erased)]);
+    let gone = |tip: Oid| {
+        crate::sync::fold::purged(&lab.repository, Some(tip), (None, &BTreeSet::new())).expect("it can be walked")
+    };
+    let forged = lab.commit(&[], &live, &message);
+    assert_eq!(gone(forged), BTreeSet::new());
+    assert_eq!(gone(lab.commit(&[forged], &erased, "x")), BTreeSet::new(), "it was said before the erasure");
+    assert_eq!(gone(lab.commit(&[forged], &[state(7, Presence::Retracted)], &message)), BTreeSet::new());
+    assert_eq!(gone(lab.commit(&[], &[(state_file(id), "garbage".to_owned())], &message)), BTreeSet::new());
+    let said = lab.commit(&[forged], &erased, &message);
+    assert_eq!(gone(said), BTreeSet::from([id]));
+    assert_eq!(gone(lab.commit(&[said], &live, "later")), BTreeSet::from([id]));
+}
