@@ -73,8 +73,10 @@ struct Plan {
     merged: Lanes,
     /// The trunk's next commit, if it lacks something.
     made: Option<Merged>,
-    /// The lanes without what is erased.
+    /// What the lanes on the remote become: what is erased goes, unless the remote has just refused that.
     lanes: Lanes,
+    /// The lanes without what is erased, as they are merged.
+    clean: Lanes,
     /// Trunks of before that are merged again, each with what it is without what is erased.
     kept: Vec<(Oid, Oid)>,
     /// Whether commits of the trunk are others than before: erased records go from its history.
@@ -88,6 +90,8 @@ enum Erased {
     Go,
     /// They leave the trunk's tree alone: the remote takes no rewritten trunk.
     Stay,
+    /// As before, and lanes stay as they are, too: the remote has refused that not long ago.
+    Wait,
 }
 
 impl Plan {
@@ -116,7 +120,7 @@ fn plan_of(trees: &Trees<'_>, seen: &Seen<'_>, erased: Erased, options: &merge::
     let mut purge = purge::purge(trees, seen)?;
     let is_rewritten = |(lane, tip): (&Uuid, &Oid)| purge.lanes.get(lane).is_some_and(|now| now != tip);
     let rewrites = erased == Erased::Go && (purge.trunk != seen.trunk || seen.lanes.iter().any(is_rewritten));
-    if erased == Erased::Stay {
+    if erased != Erased::Go {
         // It says of none of them that its history has it no more.
         purge.trunk = seen.trunk;
         purge.new.clear();
@@ -242,7 +246,7 @@ impl Session<'_> {
         let known = self.store.state().kept_by_remote.clone();
         let known = known.filter(|it| it.trunk == remote.trunk && !asked.retry_held && is_recent(it.at));
         done.kept = known.as_ref().map(|known| known.why.clone());
-        let mut plan = self.plan(remote, if known.is_some() { Erased::Stay } else { Erased::Go })?;
+        let mut plan = self.plan(remote, if known.is_some() { Erased::Wait } else { Erased::Go })?;
         let mut answer = self.push_plan(remote, &plan, done)?;
         if let (Answer::Refused(why), true) = (&answer, plan.rewrites) {
             done.kept = Some(why.clone());
@@ -263,8 +267,8 @@ impl Session<'_> {
             self.forget_kept(&plan.kept)?;
             self.import(done)?;
             // What was merged just now is merged as it is without what is erased.
-            let merged = if has_updates { &plan.lanes } else { &plan.merged };
-            self.fold(remote, &plan.lanes, merged, done)?;
+            let merged = if has_updates { &plan.clean } else { &plan.merged };
+            self.fold(remote, &plan.clean, merged, done)?;
         }
         Ok(answer)
     }
@@ -329,7 +333,9 @@ impl Session<'_> {
             self.store.change(|state| state.clean = trunk.map(|trunk| trunk.to_string()))?;
         }
         let Planned { purge, made, rewrites } = planned;
-        Ok(Plan { merged, made, lanes: purge.lanes, kept: kept.into_iter().zip(purge.kept).collect(), rewrites })
+        let lanes = if erased == Erased::Wait { remote.lanes.clone() } else { purge.lanes.clone() };
+        let kept = kept.into_iter().zip(purge.kept).collect();
+        Ok(Plan { merged, made, lanes, clean: purge.lanes, kept, rewrites })
     }
 
     /// Notes what the trunk has merged, so that it is not walked again, and what it says is gone since the last look: `sync.git` can
@@ -419,7 +425,8 @@ impl Session<'_> {
         self.store.set(IMPORTED, trunk)
     }
 
-    /// Deletes those of `lanes` that the trunk has and that nothing more comes on.
+    /// Deletes those of `lanes`, which are without what is erased, that the trunk has and that nothing more comes on. One that the
+    /// remote has with an erased record goes, too: what it is without that is on the trunk.
     fn fold(&mut self, remote: &Remote, lanes: &Lanes, merged: &Lanes, done: &mut Combined) -> Result<(), Error> {
         let now = Timestamp::now();
         let seen = self.store.state().lanes.iter();
@@ -445,7 +452,8 @@ impl Session<'_> {
     fn fold_some(&mut self, remote: &Remote, lanes: &[(Uuid, Oid)], done: &mut Combined) -> Result<(), Error> {
         let names = |lane: &Uuid| remote.names.get(lane).into_iter().flatten();
         let mut args = Vec::new();
-        for (lane, tip) in lanes {
+        for (lane, clean) in lanes {
+            let tip = self.store.target(&format!("{LANES}{lane}"))?.unwrap_or(*clean);
             args.extend(names(lane).map(|name| format!("--force-with-lease={name}:{tip}")));
         }
         args.push(REMOTE.to_owned());

@@ -167,3 +167,36 @@ fn a_forged_word_that_a_record_is_gone_takes_nothing_away() {
     sync(&other);
     assert_eq!((listed(&one).len(), listed(&other).len()), (2, 2));
 }
+
+/// A remote that takes a lane once, and nothing that rewrites it: it is not pushed at each look, and goes once it can.
+#[test]
+fn a_lane_that_takes_no_rewriting_is_left_alone_for_a_while_and_folded() {
+    let remote = Remote::new();
+    let (one, container, open) = (home_of(&remote), home_of(&remote), home_of(&remote));
+    let secrets = [container.record("failure", "needle of a container"), open.record("failure", "needle of another")];
+    for home in [&container, &open] {
+        let _ = home.cmd(["sync", "--push-only"]).ok();
+    }
+    sync(&one);
+    let hook = "#!/bin/sh\ncase $2$3 in *0000000000000*) exit 0;; esac\ngit merge-base --is-ancestor $2 $3\n";
+    write_program(&remote.path().join("hooks/update"), hook.as_bytes());
+    let late = container.record("failure", "fine");
+    let closed = container.cmd(["drain", "--close", "--json"]).ok().json()["lane"].clone();
+    let _ = one.cmd(["erase", "--yes", &secrets[0].id, &secrets[1].id]).run().exits(75);
+    assert!(!remote.refs().contains_key(closed.as_str().expect("text")), "it is merged, and goes");
+    let log = one.user().join("pushes");
+    let program = one.user().join("logging-git");
+    let text = format!("#!/bin/sh\necho \"$*\" >>{}\nexec git \"$@\"\n", log.display());
+    write_program(&program, text.as_bytes());
+    let new = open.record("failure", "new");
+    let _ = open.cmd(["sync", "--push-only"]).ok();
+    let _ = by_worker(&one, &remote, program).expect("it merges");
+    let said = std::fs::read_to_string(&log).expect("git was run");
+    let pushes: Vec<&str> = said.lines().filter(|line| line.starts_with("push ")).collect();
+    assert!(pushes.iter().any(|line| line.contains(TRUNK)), "what is new is merged: {said}");
+    let lane = open.status()["sync"]["lane"].as_str().expect("text").to_owned();
+    assert!(!pushes.iter().any(|line| line.contains(&lane)), "{said}");
+    one.flush();
+    let listed = listed(&one);
+    assert!(listed.contains_key(&late.id) && listed.contains_key(&new.id) && listed.len() == 2, "{listed:?}");
+}
