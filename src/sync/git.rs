@@ -107,6 +107,8 @@ pub struct Limits<'l> {
     pub stop: &'l AtomicBool,
     /// So many bytes of stdout are kept; the rest is read and dropped.
     pub bytes_max: usize,
+    /// A folder that may not get more bytes in its files than so many: the child is ended then.
+    pub folder: Option<(&'l Path, u64)>,
 }
 
 /// What a child that ended said.
@@ -194,7 +196,7 @@ impl Git {
     /// Runs it with `args`, without input.
     ///
     /// # Errors
-    /// [`Class::Config`] if the program cannot be started, [`Class::Later`] if it was ended at the deadline or because of a stop.
+    /// [`Class::Config`] if the program cannot be started or has filled its folder, [`Class::Later`] if it was ended at the deadline or because of a stop.
     pub fn run(&self, args: &[&str], limits: &Limits<'_>) -> Result<Output, Error> {
         self.run_with_input(args, None, limits)
     }
@@ -223,6 +225,10 @@ impl Git {
         let (stdout, stderr) = (output.taken(), errors.taken());
         match ended {
             Ended::Itself(success) => Ok(Output { success, stdout, stderr: said(&stderr) }),
+            Ended::Full => {
+                let text = format!("git {doing} was ended, as it fetched more than is looked at");
+                Err(Error::new(Class::Config, text))
+            }
             Ended::Late => {
                 Err(Error::new(Class::Later, format!("git {doing} took too long and was ended: {}", said(&stderr))))
             }
@@ -264,6 +270,13 @@ enum Ended {
     Itself(bool),
     Late,
     Stopped,
+    Full,
+}
+
+/// The bytes in the files of `folder`, without those in its folders.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
 }
 
 /// Waits until the child has ended. It is looked at soon after it has closed its output, which `closing` says, and now and then.
@@ -276,7 +289,8 @@ fn wait(child: &mut Child, closing: &mpsc::Receiver<()>, limits: &Limits<'_>) ->
         let now = Instant::now();
         let why = match limits.stop.load(Ordering::Relaxed) {
             true => Some(Ended::Stopped),
-            false => (now >= limits.until).then_some(Ended::Late),
+            false if now >= limits.until => Some(Ended::Late),
+            false => limits.folder.filter(|(folder, max)| bytes_in(folder) > *max).map(|_| Ended::Full),
         };
         if let Some(why) = why {
             os::end_session(child, PATIENCE)?;
@@ -353,7 +367,7 @@ mod tests {
     use super::*;
 
     fn limits(stop: &AtomicBool, wait: Duration) -> Limits<'_> {
-        Limits { until: Instant::now() + wait, stop, bytes_max: 1 << 20 }
+        Limits { until: Instant::now() + wait, stop, bytes_max: 1 << 20, folder: None }
     }
 
     /// A program that stands for git.
@@ -399,6 +413,18 @@ mod tests {
         let stop = AtomicBool::new(true);
         let error = git.run(&["push"], &limits(&stop, Duration::from_secs(3600))).expect_err("it is stopped");
         assert!(error.to_string().contains("has to stop"), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_fills_its_folder_is_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script_of = script(folder.path(), "head -c 3000000 /dev/zero >\"$GIT_DIR/pack\"; sleep 600");
+        let repository = folder.path().join("x.git");
+        std::fs::create_dir(&repository).expect("it can be made");
+        let stop = AtomicBool::new(false);
+        let limits = Limits { folder: Some((&repository, 1 << 20)), ..limits(&stop, Duration::from_secs(60)) };
+        let error = Git::new(&script_of, &repository).run(&["fetch"], &limits).expect_err("it has too much");
+        assert_eq!((error.class(), error.to_string().contains("more than")), (Class::Config, true), "{error}");
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'h> Session<'h> {
     /// How far the next call of git may go.
     pub fn limits(&self) -> Limits<'h> {
         let until = self.until.min(Instant::now() + self.options.timeout);
-        Limits { until, stop: self.stop, bytes_max: OUTPUT_BYTES_MAX }
+        Limits { until, stop: self.stop, bytes_max: OUTPUT_BYTES_MAX, folder: None }
     }
 
     /// Runs git for the remote.

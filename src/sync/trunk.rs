@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use git2::{Oid, Repository};
 use uuid::Uuid;
 
+use super::git::Limits;
 use super::objects::Objects;
 use super::purge::{Looks, Rewriter};
 use super::remote::{Refs, TRUNKS};
@@ -21,6 +22,8 @@ pub(super) const KEEP: &str = "refs/indelible/keep/";
 /// The folder in `sync.git` of a repository in which a branch is looked at, and how many commits of it.
 const PROBE: &str = "probe";
 const PROBE_COMMITS: [usize; 2] = [100, GROUP_COMMITS_MAX];
+/// How many bytes may come with them: a server that takes no filter sends all files, too.
+const PROBE_BYTES_MAX: u64 = 256 << 20;
 /// How many commits of a trunk are looked through for the group that it is of.
 const GROUP_COMMITS_MAX: usize = 10_000;
 
@@ -66,7 +69,7 @@ impl Session<'_> {
     /// that: commits of it are looked at, without their trees, in a repository that is thrown away. Few are looked at first.
     ///
     /// # Errors
-    /// [`Class::Config`] if its history is cut off before it says so; else the class of what git says.
+    /// [`Class::Config`] if its history is cut off before it says so, or the server sends too much with it; else the class of what git says.
     pub(super) fn group_at(&self, name: &str, tip: Oid) -> Result<Option<Uuid>, Error> {
         let repository = self.store.repository()?;
         if repository.find_commit(tip).is_ok() {
@@ -85,7 +88,17 @@ impl Session<'_> {
             let (depth, spec) = (format!("--depth={commits}"), format!("+{name}:{NEXT}"));
             let args =
                 ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", &depth, "--filter=tree:0", REMOTE, &spec];
-            let fetched = self.git.clone().at(probe.path()).run(&args, &self.limits())?;
+            let packs = probe.path().join("objects/pack");
+            let limits = Limits { folder: Some((&packs, PROBE_BYTES_MAX)), ..self.limits() };
+            let fetched =
+                self.git.clone().at(probe.path()).run(&args, &limits).map_err(|error| match error.class() {
+                    Class::Config => {
+                        let what = format!("whether the remote's {name} is the trunk cannot be looked at");
+                        let then = "`indelible remote add --trunk REF` says which reference is";
+                        Error::new(Class::Config, format!("{what}: {error}; {then}"))
+                    }
+                    _ => error,
+                })?;
             let _ = fetched.ok("the remote's branch could not be looked at")?;
             let (group, end) = looked_through(probe, tip)?;
             match end {
