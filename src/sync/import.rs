@@ -242,8 +242,8 @@ impl Importing<'_> {
         Ok(self.pending.get().is_some_and(|pending| pending.contains(&id)))
     }
 
-    fn source(&self, file: Oid) -> Option<Box<Source>> {
-        let (home, lane) = self.sources.get(&file).map_or((None, None), |(home, lane)| (Some(*home), *lane));
+    fn source(&self, file: Oid, path: &str) -> Option<Box<Source>> {
+        let (home, lane) = self.sources.of(file, path).map_or((None, None), |(home, lane)| (Some(home), lane));
         Some(Box::new(Source { home, lane, commit: self.commit.clone() }))
     }
 
@@ -324,7 +324,7 @@ impl Importing<'_> {
     fn amend(&mut self, path: &str, parsed: Parsed, bytes: &[u8], file: Oid) -> Result<(), Error> {
         let Some(mut op) = amendment(path, parsed, bytes) else { return Ok(()) };
         if let Op::Amend(amendment) = &mut op {
-            amendment.record.from = self.source(file);
+            amendment.record.from = self.source(file, path);
             self.base_on_restoration(&mut amendment.change)?;
         }
         self.imported.changes += 1;
@@ -354,7 +354,7 @@ impl Importing<'_> {
         }
         files.extend(page::outcome_file(id, created_at, &request.record, amended.as_ref(), &path));
         let Request { record, key, provenance } = request;
-        let from = self.source(file);
+        let from = self.source(file, &path);
         let op = Op::Record(Box::new(Intent { id, created_at, key, record, provenance, amended, files, from }));
         self.imported.records += 1;
         self.push(&path, &op)

@@ -12,8 +12,22 @@ use crate::model::HomeId;
 use crate::model::layout::SYNC_GIT;
 use crate::target::commits::TRUNK;
 
-/// The home and the lane that brought each file, by the name of its bytes.
-pub(super) type Sources = HashMap<Oid, (HomeId, Option<Uuid>)>;
+/// The home and the lane that brought each file.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    /// By the name of its bytes.
+    by_bytes: HashMap<Oid, (HomeId, Option<Uuid>)>,
+    /// By the path at which it was new.
+    by_path: HashMap<String, (HomeId, Option<Uuid>)>,
+}
+
+impl Sources {
+    /// The home and the lane that brought the file `id`, which lies at `path`. If no lane has these bytes, it was made of the pages of
+    /// several homes, or changed by hand: then the home that recorded it counts.
+    pub(super) fn of(&self, id: Oid, path: &str) -> Option<(HomeId, Option<Uuid>)> {
+        self.by_bytes.get(&id).or_else(|| self.by_path.get(path)).copied()
+    }
+}
 
 /// Which home brought each file, on which lane, by the commits of lanes between two of the trunk.
 pub(super) fn sources(
@@ -22,15 +36,18 @@ pub(super) fn sources(
     from: Option<Oid>,
     to: Oid,
 ) -> Result<Sources, Error> {
-    let mut sources = Sources::new();
+    let mut sources = Sources::default();
     let mut walk = repository.revwalk().doing("walking the trunk")?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE).doing("walking the trunk")?;
     walk.push(to).doing("walking the trunk")?;
     if let Some(from) = from {
         walk.hide(from).doing("walking the trunk")?;
     }
     brought(repository, trees, walk, |by, difference| {
-        if let Some(found) = difference.new {
-            sources.insert(found.id, by);
+        let Some(found) = difference.new else { return };
+        sources.by_bytes.insert(found.id, by);
+        if difference.old.is_none() {
+            sources.by_path.entry(difference.path).or_insert(by);
         }
     })?;
     Ok(sources)

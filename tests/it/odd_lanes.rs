@@ -200,3 +200,22 @@ fn a_lane_that_takes_no_rewriting_is_left_alone_for_a_while_and_folded() {
     let listed = listed(&one);
     assert!(listed.contains_key(&late.id) && listed.contains_key(&new.id) && listed.len() == 2, "{listed:?}");
 }
+
+/// A page that two homes amended is in no lane as it is on the trunk: a third home still says who recorded it.
+#[test]
+fn a_page_that_was_joined_has_the_home_that_recorded_it() {
+    let remote = Remote::new();
+    let (one, other, third) = (home_of(&remote), home_of(&remote), home_of(&remote));
+    let receipt = one.record("failure", "first");
+    sync(&one);
+    sync(&other);
+    let _ = one.cmd(["amend", &receipt.id, "--title", "their title"]).ok();
+    let _ = other.cmd(["amend", &receipt.id, "--summary", "my summary"]).ok();
+    for home in [&one, &other] {
+        let _ = home.cmd(["sync", "--push-only"]).ok();
+    }
+    sync(&third);
+    let record = listed(&third)[&receipt.id].clone();
+    assert_eq!((&record["title"], &record["summary"]), (&"their title".into(), &"my summary".into()));
+    assert_eq!(record["from"], one.id().as_str());
+}
