@@ -15,8 +15,9 @@ use std::collections::BTreeSet;
 use git2::Oid;
 use jiff::Timestamp;
 
-use crate::model::RecordId;
+use crate::journal::Records;
 use crate::model::path::state_file;
+use crate::model::{Op, RecordId};
 use crate::page;
 use crate::random;
 
@@ -46,6 +47,10 @@ impl Session<'_> {
     pub fn recheck(&mut self) -> Result<(), Error> {
         let Some(name) = self.store.state().lane_name() else { return Ok(()) };
         let value = self.look(&name)?;
+        if let (None, Some(tip)) = (value, self.store.target(LANE)?) {
+            // If it was folded, the trunk has what it had.
+            let _ = self.is_folded(tip, Asked::default())?;
+        }
         let repository = self.store.repository()?;
         // A value that is not known here says nothing about what the remote has of ours.
         match value.filter(|value| repository.find_commit(*value).is_ok()) {
@@ -61,7 +66,9 @@ impl Session<'_> {
     /// The class of what git says.
     pub fn differs(&mut self) -> Result<Vec<String>, Error> {
         self.recheck()?;
-        let Some(name) = self.store.state().lane_name() else { return Ok(vec!["nothing was pushed yet".to_owned()]) };
+        let Some(name) = self.store.state().lane_name() else {
+            return Ok(if self.has_own()? { vec!["nothing was pushed yet".to_owned()] } else { Vec::new() });
+        };
         let Some(value) = self.look(&name)? else {
             let is_folded = self.store.target(LANE)?.map_or(Ok(false), |tip| self.is_in_trunk(tip))?;
             return Ok(if is_folded { Vec::new() } else { vec![format!("{name} is not there")] });
@@ -97,6 +104,17 @@ impl Session<'_> {
             Ok(())
         })?;
         Ok(lines)
+    }
+
+    /// Whether this home has something of its own to push, committed or not.
+    fn has_own(&self) -> Result<bool, Error> {
+        let batch = self.candidates()?;
+        let mut has_own = !batch.pages.is_empty() || !batch.secrets.is_empty();
+        let mut journal = Records::from_start(self.home.journal())?;
+        while let Some(logged) = journal.as_mut().filter(|_| !has_own).map(Records::next_op).transpose()?.flatten() {
+            has_own = !matches!(&logged.op, Op::Record(intent) if intent.from.is_some());
+        }
+        Ok(has_own)
     }
 
     /// What the remote's lane has, and what to expect of it.
@@ -255,11 +273,24 @@ impl Session<'_> {
         })
     }
 
+    /// Begins another lane if the prefix of the own one is not among the options any more: other homes may not look there. What the old one
+    /// has stays on the remote, and is merged by the homes that do.
+    pub(super) fn follow_prefixes(&mut self) -> Result<(), Error> {
+        let prefix = self.store.state().prefix.clone();
+        match prefix.filter(|prefix| !self.options.lanes.contains(prefix)) {
+            None => Ok(()),
+            Some(_) => {
+                self.begin_another()?;
+                self.store.change(|state| state.prefix = None)
+            }
+        }
+    }
+
     /// Begins another lane with the same commits: the remote's is another home's, one that was copied from this one or to it.
     fn begin_another(&mut self) -> Result<(), Error> {
         self.store.delete(ACKED)?;
         let lane = random::id();
-        tracing::warn!(%lane, "the lane on the remote is not this home's: another one is begun");
+        tracing::warn!(%lane, "the lane on the remote is not this home's, or where none is to be: another one is begun");
         self.store.change(|state| {
             state.lane = lane;
             state.pushed = None;

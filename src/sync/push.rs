@@ -25,6 +25,8 @@ const RACES_MAX: u32 = 5;
 /// The most pushes in one sync that a remote refuses: 20,000 records are halved 15 times.
 const REFUSALS_MAX: u32 = 120;
 
+const SHA_256: &str = "the remote names its objects by SHA-256; one with SHA-1 is needed";
+
 /// What a push is to do beside bringing what is new.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
@@ -73,6 +75,7 @@ impl Session<'_> {
     fn push_all(&mut self, asked: Asked, done: &mut Pushed) -> Result<(), Error> {
         self.check_private()?;
         self.check_remote_group()?;
+        self.follow_prefixes()?;
         if asked.retry_held && !self.store.state().held.is_empty() {
             self.held_before = self.store.state().held.clone();
             self.store.change(|state| {
@@ -304,6 +307,22 @@ impl Session<'_> {
         let spec = format!("{tip}:{prefix}{}", random::id());
         let output = self.run_push(&["--dry-run", REMOTE, &spec])?;
         output.ok("the remote takes no push").map(|_| Some(true))
+    }
+
+    /// Checks that the remote names its objects as this home does. What else a push would meet does not matter here.
+    ///
+    /// # Errors
+    /// [`Class::Config`] if it does not; [`Class::Later`] if git is ended.
+    pub fn check_format(&self) -> Result<(), Error> {
+        let Some(prefix) = self.prefixes().into_iter().next() else { return Ok(()) };
+        // An empty remote says it to a push alone; this one would delete what is not there.
+        let name = format!("{prefix}{}", random::id());
+        let lease = format!("--force-with-lease={name}:");
+        let output = self.run_push(&["--dry-run", &lease, REMOTE, &format!(":{name}")])?;
+        match output.success || !output.stderr.contains("hash algorithm") {
+            true => Ok(()),
+            false => output.ok(SHA_256).map(drop),
+        }
     }
 
     /// The prefix that worked, or all of them.

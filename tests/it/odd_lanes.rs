@@ -219,3 +219,49 @@ fn a_page_that_was_joined_has_the_home_that_recorded_it() {
     assert_eq!((&record["title"], &record["summary"]), (&"their title".into(), &"my summary".into()));
     assert_eq!(record["from"], one.id().as_str());
 }
+
+#[test]
+fn a_home_whose_lane_was_folded_or_that_recorded_nothing_agrees_with_the_remote() {
+    let remote = Remote::new();
+    let (one, container, empty) = (home_of(&remote), home_of(&remote), home_of(&remote));
+    let _ = empty.cmd(["verify", "--remote"]).ok();
+    let receipt = container.record("failure", "of a container");
+    container.flush();
+    let _ = container.cmd(["verify", "--remote"]).run().exits(1);
+    let _ = container.cmd(["drain", "--close"]).ok();
+    sync(&one);
+    assert!(!remote.refs().keys().any(|name| name.contains("hosts")), "it is folded");
+    let told = container.cmd(["where", &receipt.id, "--check", "--json"]).ok().json();
+    assert_eq!(told["remote"]["state"], "acknowledged", "{told}");
+    let _ = container.cmd(["verify", "--remote"]).ok();
+    let _ = empty.cmd(["verify", "--remote"]).ok();
+}
+
+#[test]
+fn another_setting_of_lanes_is_followed() {
+    let remote = Remote::new();
+    let home = home_of(&remote);
+    let first = home.record("failure", "first");
+    sync(&home);
+    let before = remote.lanes().remove(0);
+    let lanes = r#"["refs/heads/lanes/"]"#;
+    let _ = home.cmd(["config", "set", "sync.lanes", lanes]).ok();
+    let second = home.record("failure", "second");
+    let done = sync(&home);
+    assert!(done["lane"].as_str().expect("text").starts_with("refs/heads/lanes/"), "{done}");
+    assert!(remote.refs().contains_key(&before), "homes that look there merge it");
+    let again = sync(&home);
+    assert_eq!(again["lane"], done["lane"]);
+    remote.assert_has(&[first.page(), second.page()]);
+}
+
+#[test]
+fn a_remote_that_names_its_objects_otherwise_is_not_added() {
+    let remote = Remote::new();
+    let _ = remote.outside(["init", "--quiet", "--bare", "--object-format=sha256", "other.git"]).ok();
+    let home = TestHome::new();
+    let path = remote.path().with_file_name("other.git");
+    let refused = home.cmd(["remote", "add", path.to_str().expect("UTF-8"), "--yes"]).run().exits(78);
+    assert!(refused.stderr.contains("SHA-256"), "{refused}");
+    assert_eq!(home.status()["sync"], serde_json::Value::Null);
+}

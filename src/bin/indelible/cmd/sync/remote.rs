@@ -43,6 +43,7 @@ pub fn add(context: &Context, args: &RemoteAddArgs) -> Result<Exit, Failure> {
         let mut session = open(&home, &options)?;
         let lanes = session.list()?.lanes;
         session.check_private()?;
+        session.check_format()?;
         let is_other = session.is_of_other_group(args.join)?;
         Ok::<_, Error>((lanes, session.preview()?, is_other))
     };
@@ -240,6 +241,7 @@ pub fn test(context: &Context) -> Result<Exit, Failure> {
     let test = || {
         let session = open(&home, &options)?;
         let lanes = session.list()?.lanes;
+        session.check_format()?;
         Ok::<_, Error>((lanes, session.is_public()?, session.would_take()?))
     };
     let (lanes, is_public, would_take) = test().map_err(|error| failure(NOT_TESTED, &error))?;
