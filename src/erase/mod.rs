@@ -209,7 +209,7 @@ pub fn finish(
         .map_err(|error| Error::Unfinished(format!("sync.git: {error}")))?;
     sweep::sweep_private(home, &words, &ids, options.index_wait)?;
     sweep::remove_copies(home, &ids)?;
-    sweep::remove_folders(home, &words, &ids);
+    sweep::remove_folders(home, &words);
     let mut note = note;
     note.tips.extend(history.own_tips()?);
     note.write(exclusive)?;

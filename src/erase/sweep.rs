@@ -197,24 +197,24 @@ fn remove_copy(home: &Home, path: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the folders beneath `memory/` and `experiments/` whose names have the records' words and that have no file.
-pub(super) fn remove_folders(home: &Home, words: &Words, ids: &BTreeSet<RecordId>) {
+/// Removes the folders beneath `memory/` and `experiments/` that are of the records' domains or whose names have their words, and
+/// that have no file.
+pub(super) fn remove_folders(home: &Home, words: &Words) {
     for root in ROOTS {
-        remove_empty(&home.path().join(root), words, ids, false, 0);
+        remove_empty(&home.path().join(root), words, false, 0);
     }
 }
 
 /// Removes the empty folders beneath `folder`, if it `is_named` after a record, or they are. A folder that has files stays: they
 /// are other records', or a user's.
-fn remove_empty(folder: &Path, words: &Words, ids: &BTreeSet<RecordId>, is_named: bool, depth: usize) {
+fn remove_empty(folder: &Path, words: &Words, is_named: bool, depth: usize) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|_| depth < DEPTH_MAX) {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        let is_named =
-            is_named || !words.hits(name.as_bytes()).is_empty() || ids.iter().any(|id| name.ends_with(&id.short()));
-        remove_empty(&path, words, ids, is_named, depth + 1);
+        let is_named = is_named || words.is_folder(&name);
+        remove_empty(&path, words, is_named, depth + 1);
         if is_named {
             let _ = fs::remove_dir(&path);
         }

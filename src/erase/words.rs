@@ -7,8 +7,8 @@ use std::path::Path;
 
 use memchr::memmem::Finder;
 
-use crate::model::path::slug;
-use crate::model::{Field, RecordId, Request, fields_of};
+use crate::model::path::{domain_slug, slug};
+use crate::model::{Field, Record, RecordId, Request, fields_of};
 use crate::page::{self, StateFile};
 
 /// How much of a file is read at once.
@@ -40,17 +40,22 @@ struct Word {
 #[derive(Debug, Default)]
 pub(super) struct Words {
     words: Vec<Word>,
+    /// The names of the folders of their domains.
+    folders: BTreeSet<String>,
     ids: BTreeSet<RecordId>,
 }
 
 impl Words {
     /// The lines of the records `ids`, as every version of their pages has them, and of why they were retracted.
     pub(super) fn of(pages: &[Vec<u8>], ids: &BTreeSet<RecordId>) -> Words {
-        let mut lines = BTreeSet::new();
+        let (mut lines, mut folders) = (BTreeSet::new(), BTreeSet::new());
         for bytes in pages {
             let parsed = page::parse(bytes).ok();
             if let Some(request) = parsed.filter(|it| ids.contains(&it.id)).and_then(|it| it.request) {
                 add(&request, &mut lines);
+                if let Record::Heuristic(rule) = &request.record {
+                    folders.insert(domain_slug(&rule.domain));
+                }
             }
             if let Some(because) = StateFile::read(bytes).filter(|it| ids.contains(&it.of)).and_then(|it| it.because) {
                 add_text(&because, &mut lines);
@@ -61,7 +66,14 @@ impl Words {
         lines.truncate(LINES_MAX);
         let word =
             |line: &String| Word { finder: Finder::new(line.as_bytes()).into_owned(), is_distinct: is_distinct(line) };
-        Words { words: lines.iter().map(word).collect(), ids: ids.clone() }
+        Words { words: lines.iter().map(word).collect(), folders, ids: ids.clone() }
+    }
+
+    /// Whether a folder of this name is that of a domain of theirs, or has a word or an id.
+    pub(super) fn is_folder(&self, name: &str) -> bool {
+        self.folders.contains(name)
+            || !self.hits(name.as_bytes()).is_empty()
+            || self.ids.iter().any(|id| name.ends_with(&id.short()))
     }
 
     /// Which of the words `bytes` have, in any case; by their numbers.

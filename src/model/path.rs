@@ -278,7 +278,7 @@ pub(crate) fn slug(text: &str) -> String {
 /// Where that loses something, or gives a name that some system reserves, six digits of the exact domain's checksum
 /// follow, so that `C`, `C++` and `C#` have a folder each. A domain that itself ends like such a checksum gets one too,
 /// so that `c-634e16` is not in the folder of `C++`.
-fn domain_slug(domain: &str) -> String {
+pub(crate) fn domain_slug(domain: &str) -> String {
     let spelt = domain.to_ascii_lowercase().replace(' ', "-");
     let mut slug: String = spelt.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     slug.truncate(SLUG_BYTES_MAX);

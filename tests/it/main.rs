@@ -30,6 +30,7 @@ mod erase_adopted;
 mod erase_beside;
 mod erase_everywhere;
 mod erase_guest;
+mod erase_left;
 mod faults;
 mod finding;
 mod fleet;
