@@ -1,11 +1,16 @@
 //! The note of erasures that have begun: which records, and where indelible's references were before the history was rewritten.
 //!
 //! It is written before anything is erased and removed once all of it is proved to be gone. The next holder of the worker's lock
-//! meanwhile finishes what it names ([`crate::erase`]). It holds ids alone, nothing of what is erased.
+//! meanwhile finishes what it names ([`crate::erase`]).
+//!
+//! It holds ids, and of each line that is looked for a [`Trace`]: a later run has to find these lines in a file when journal, index
+//! and history have them no more. A trace is no text, but a guess can be tested against it, with the key that is beside it. So it
+//! is there no longer than the note.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the note | everything | nothing was begun |
+//! | before its traces | the note without them; journal, index and history have the lines | the next holder of the lock reads them there |
 //! | after it | the note, and less and less | the next holder of the lock finishes it |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +22,7 @@ use crate::fs::{self, Dir, Durability, Point, crash};
 use crate::home;
 use crate::model::layout::{ERASING, TEMPORARY};
 use crate::model::{RecordId, Revision};
+use crate::random;
 
 /// A larger file is not one of ours.
 const BYTES_MAX: u64 = 16 << 20;
@@ -31,11 +37,29 @@ pub struct Erasing {
     /// The commits that indelible's references were at before.
     #[serde(default)]
     pub tips: BTreeSet<String>,
+    /// What the traces are made with; at random for each note.
+    #[serde(default)]
+    pub key: u64,
+    /// What is kept of the lines that are looked for.
+    #[serde(default)]
+    pub traces: BTreeSet<Trace>,
+}
+
+/// What is kept of a line of an erased record: it is found by this, and not told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Trace {
+    /// Its length, in bytes.
+    pub bytes: usize,
+    /// 16 bits of a sum of its first bytes.
+    pub start: u16,
+    /// A checksum of key and line.
+    pub sum: String,
 }
 
 impl Erasing {
     fn of(ids: BTreeMap<RecordId, Revision>) -> Erasing {
-        Erasing { version: VERSION, ids, tips: BTreeSet::new() }
+        let key = random::id().as_u64_pair().1;
+        Erasing { version: VERSION, ids, tips: BTreeSet::new(), key, traces: BTreeSet::new() }
     }
 
     /// Adds the records `ids` to the note, all of them or none. Those that are in it keep their revision.
@@ -71,6 +95,16 @@ impl Erasing {
         crash::at(Point::EraseBeforeNote).map_err(named)?;
         let text = serde_json::to_vec(self).expect("it is made of strings and numbers");
         Ok(home.private().replace(ERASING, &text, &home.private_folder(TEMPORARY)?, Durability::Full)?)
+    }
+
+    /// Keeps `traces`, made with the key of the note, durably. Writes nothing if it has all of them.
+    ///
+    /// # Errors
+    /// As [`Erasing::write`].
+    pub fn keep(&mut self, exclusive: &Exclusive<'_>, traces: BTreeSet<Trace>) -> Result<(), home::Error> {
+        let before = self.traces.len();
+        self.traces.extend(traces);
+        if self.traces.len() == before { Ok(()) } else { self.write(exclusive) }
     }
 
     /// Removes the note, durably: all of it is done.

@@ -7,8 +7,8 @@
 //! 1. Everything pending is committed first, so the history has every version of the records, and their words can be looked for.
 //! 2. Then the records are kept away: an operation `erase` for each goes through the journal, into a new segment, and leaves a
 //!    state file and a mark that stay for ever. The segments before it go.
-//! 3. The history goes last: until then, a second run finds the words there. (What was never committed, such as a parked
-//!    amendment, goes by the record's id; a second run does not know its words.)
+//! 3. The words are read from journal, quarantine, files and history before these lose them, and the note keeps their traces
+//!    ([`noted`]): a second run finds them where they are left, whatever the first one took out.
 //! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and the next
 //!    holder of the worker's lock finishes what it names ([`finish`]).
 //! 5. A running worker does it, between two sessions: while an index or a repository is open, their old bytes cannot go.
@@ -18,8 +18,10 @@
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
 //! | before the note | everything | nothing was begun |
-//! | anywhere after it | less and less of the records | [`finish`], by the next holder of the lock |
+//! | before the note has the traces | all words where they were | [`finish`], by the next holder of the lock, which reads them there |
+//! | anywhere after it | less and less of the records, and the traces of their words | the same, which looks for these |
 
+mod noted;
 mod proof;
 mod sweep;
 mod waiting;
@@ -190,11 +192,13 @@ pub fn finish(
     progress: &mut dyn Progress,
 ) -> Result<Option<Report>, Error> {
     let home = exclusive.home();
-    let Some(note) = Erasing::read(home.private())? else { return Ok(None) };
+    let Some(mut note) = Erasing::read(home.private())? else { return Ok(None) };
     let ids: BTreeSet<RecordId> = note.ids.keys().copied().collect();
     tracing::info!(records = ids.len(), "erasing");
     let history = History::open(home.path(), options.history.clone())?;
     let mut pages = waiting::pages(home, &ids)?;
+    let traces = Words::of(&pages, &ids).traces(&note);
+    note.keep(exclusive, traces)?;
     let at = keep_away(exclusive, options, &note, progress)?;
     // The journal came from a backup: everything that was erased is erased again.
     if Erasing::read(home.private())?.is_some_and(|now| now.ids != note.ids) {
@@ -202,6 +206,8 @@ pub fn finish(
     }
     pages.extend(history.pages_of(&ids)?);
     let words = Words::of(&pages, &ids);
+    note.keep(exclusive, words.traces(&note))?;
+    let words = words.and_noted(&note);
     let list: Vec<RecordId> = ids.iter().copied().collect();
     in_the_way("the index", Index::erase_in(&home.index_path(), &list, options.index_wait))?;
     sweep::remove_derived(home)?;
@@ -210,7 +216,6 @@ pub fn finish(
     sweep::sweep_private(home, &words, &ids, options.index_wait)?;
     sweep::remove_copies(home, &ids)?;
     sweep::remove_folders(home, &words);
-    let mut note = note;
     note.tips.extend(history.own_tips()?);
     note.write(exclusive)?;
     let commits = history.rewrite_without(&ids)?;

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use memchr::memmem::Finder;
 
+use super::noted::{Noted, trace_of};
+use crate::erasing::{Erasing, Trace};
 use crate::model::path::{domain_slug, slug};
 use crate::model::{Field, Record, RecordId, Request, fields_of};
 use crate::page::{self, StateFile};
@@ -40,6 +42,8 @@ struct Word {
 #[derive(Debug, Default)]
 pub(super) struct Words {
     words: Vec<Word>,
+    /// Those that an earlier run knew; their numbers come after the others'.
+    noted: Option<Noted>,
     /// The names of the folders of their domains.
     folders: BTreeSet<String>,
     ids: BTreeSet<RecordId>,
@@ -66,7 +70,21 @@ impl Words {
         lines.truncate(LINES_MAX);
         let word =
             |line: &String| Word { finder: Finder::new(line.as_bytes()).into_owned(), is_distinct: is_distinct(line) };
-        Words { words: lines.iter().map(word).collect(), folders, ids: ids.clone() }
+        Words { words: lines.iter().map(word).collect(), noted: None, folders, ids: ids.clone() }
+    }
+
+    /// What the note `of` them keeps: of those that are nowhere else by chance.
+    pub(super) fn traces(&self, of: &Erasing) -> BTreeSet<Trace> {
+        let words = self.words.iter().filter(|word| word.is_distinct);
+        words.filter_map(|word| trace_of(word.finder.needle(), of.key)).collect()
+    }
+
+    /// These, and those that `note` alone knows.
+    pub(super) fn and_noted(self, note: &Erasing) -> Words {
+        let known = self.traces(note);
+        let others: BTreeSet<Trace> = note.traces.difference(&known).cloned().collect();
+        let noted = (!others.is_empty()).then(|| Noted::of(&others, note.key));
+        Words { noted, ..self }
     }
 
     /// Whether a folder of this name is that of a domain of theirs, or has a word or an id.
@@ -78,17 +96,18 @@ impl Words {
 
     /// Which of the words `bytes` have, in any case; by their numbers.
     pub(super) fn hits(&self, bytes: &[u8]) -> BTreeSet<usize> {
-        if self.words.is_empty() {
+        if self.words.is_empty() && self.noted.is_none() {
             return BTreeSet::new();
         }
         let lower = bytes.to_ascii_lowercase();
         let found = |(number, word): (usize, &Word)| word.finder.find(&lower).map(|_| number);
-        self.words.iter().enumerate().filter_map(found).collect()
+        let noted = self.noted.iter().flat_map(|noted| noted.hits(&lower)).map(|number| self.words.len() + number);
+        self.words.iter().enumerate().filter_map(found).chain(noted).collect()
     }
 
     /// Those of `hits` that are nowhere else by chance.
     pub(super) fn distinct(&self, hits: &BTreeSet<usize>) -> BTreeSet<usize> {
-        hits.iter().copied().filter(|number| self.words[*number].is_distinct).collect()
+        hits.iter().copied().filter(|number| self.words.get(*number).is_none_or(|word| word.is_distinct)).collect()
     }
 
     /// Whether `bytes` have a word that is nowhere else by chance, or an id of the records.
@@ -137,7 +156,8 @@ impl Words {
 
     /// The length of the longest word, in bytes.
     fn longest(&self) -> usize {
-        self.words.iter().map(|word| word.finder.needle().len()).max().unwrap_or(0).max(40)
+        let noted = self.noted.as_ref().map_or(0, Noted::longest);
+        self.words.iter().map(|word| word.finder.needle().len()).max().unwrap_or(0).max(noted).max(40)
     }
 }
 

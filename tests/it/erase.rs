@@ -351,6 +351,7 @@ fn an_erasure_is_not_begun_or_finished_by_the_next_wherever_it_is_killed() {
     let points = [
         "EraseBeforeNote",
         "EraseBeforeNote:2",
+        "EraseBeforeNote:3",
         "EraseBeforeAppend",
         "RotateBeforeHeader",
         "AppendAfterSync",
