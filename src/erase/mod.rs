@@ -23,6 +23,7 @@
 
 mod noted;
 mod proof;
+mod strays;
 mod sweep;
 mod waiting;
 mod words;
@@ -226,7 +227,8 @@ pub fn finish(
     }
     let kept_by = history.remove_objects_of(&ids, &old)?;
     let index = Index::open(&home.index_path(), options.index_wait)?;
-    let found = proof::search(home, &history, &index, &words)?;
+    let mut found = proof::search(home, &history, &index, &words)?;
+    strays::clear(home, &history, &words, &ids, &mut found)?;
     if let Some(path) = found.left.first() {
         return Err(Error::Unfinished(path.clone()));
     }

@@ -5,10 +5,12 @@
 //!
 //! 1. A pack grows object by object ([`Pack`]): none of them is held in memory. What was added can be read back.
 //! 2. Both files are synced before they have their names. The pack gets its name first: an index alone would promise what is not there.
-//! 3. The folder is its caller's, and so is what a kill leaves in it: files with the caller's prefix, or a pack without an index.
+//! 3. What git does not read, such as an unfinished pack, is read as far as it goes ([`search()`]).
+//! 4. The folder is its caller's, and so is what a kill leaves in it: files with the caller's prefix, or a pack without an index.
 
 mod index;
 mod pack;
+mod search;
 
 use std::borrow::Cow;
 use std::io;
@@ -19,6 +21,7 @@ use git2::{ObjectType, Oid};
 use crate::fs;
 
 pub use pack::{Pack, write};
+pub use search::search;
 
 /// Why objects could not be written, or new ones not be read.
 #[derive(Debug, thiserror::Error)]

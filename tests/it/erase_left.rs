@@ -2,6 +2,7 @@
 //! can.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::erase::{assert_agree, assert_nowhere, assert_whole, erase, recorded};
 use crate::support::{Receipt, TestHome};
@@ -64,6 +65,87 @@ fn what_has_the_words_keeps_the_erasure_open_for_whichever_run_comes_next() {
         assert!(!is_noted(&home), "nothing has it any more");
         assert_nowhere(&home, &[NEEDLE]);
         let _ = again(&home, &secret).ok();
+        assert_whole(&home, &[other]);
+        assert_agree(&home);
+    }
+}
+
+/// The one pack of the home.
+fn pack(home: &TestHome) -> PathBuf {
+    let _ = home.git(["repack", "-adfq"]).ok();
+    let packs = fs::read_dir(home.join(".git/objects/pack")).expect("packs").flatten().map(|it| it.path());
+    packs.into_iter().find(|path| path.extension().is_some_and(|it| it == "pack")).expect("a pack")
+}
+
+/// Versions of one page, so that a pack has some as differences from others.
+fn with_versions(home: &TestHome, secret: &Receipt) {
+    for n in 0..5 {
+        let text = format!("version {n} of it\n{}", "a line that stays\n".repeat(40));
+        let _ = home.cmd(["amend", &secret.id, "--summary", &text]).ok();
+        home.flush();
+    }
+}
+
+#[test]
+fn what_a_killed_git_left_goes_and_another_ones_stays() {
+    let (home, secret, other) = planted();
+    with_versions(&home, &secret);
+    let pack = pack(&home);
+    let bytes = fs::read(&pack).expect("a pack");
+    let folder = home.join(".git/objects/pack");
+    let loose = home.git(["hash-object", "-w", "--stdin"]).stdin(format!("a note of T {NEEDLE}")).ok();
+    let (start, rest) = loose.stdout.trim().split_at(2);
+    let object = home.join(".git/objects").join(start).join(rest);
+    let left = [
+        (folder.join("tmp_pack_abc123"), &bytes[..]),
+        (folder.join(".tmp-999-pack-0123456789012345678901234567890123456789.pack"), &bytes),
+        (folder.join("tmp_pack_torn"), &bytes[..bytes.len() - 40]),
+        (home.join(".git/objects").join(start).join("tmp_obj_Xy12"), &fs::read(&object).expect("an object")),
+    ];
+    fs::remove_file(&object).expect("removed");
+    for (path, bytes) in &left {
+        fs::write(path, bytes).expect("written");
+    }
+    // A pack of something else that was not finished.
+    let elsewhere = TestHome::new();
+    let _ = elsewhere.record("failure", "of another home");
+    elsewhere.flush();
+    let theirs = folder.join("tmp_pack_theirs");
+    fs::copy(self::pack(&elsewhere), &theirs).expect("copied");
+    let _ = again(&home, &secret).ok();
+    for (path, _) in &left {
+        assert!(!path.exists(), "{}", path.display());
+    }
+    assert!(theirs.exists(), "it has nothing of the record");
+    assert_nowhere(&home, &[NEEDLE]);
+    assert_whole(&home, &[other]);
+    assert_agree(&home);
+}
+
+#[test]
+fn a_pack_that_git_does_not_read_is_searched_and_holds_up_success() {
+    for (name, is_torn) in
+        [("pack-0123456789012345678901234567890123456789.pack", false), ("old.pack.bak", false), ("old.pack.bak", true)]
+    {
+        let (home, secret, other) = planted();
+        with_versions(&home, &secret);
+        let mut bytes = fs::read(pack(&home)).expect("a pack");
+        if is_torn {
+            // What comes after that cannot be read.
+            bytes[14] ^= 0xff;
+            bytes[15] ^= 0xff;
+        }
+        let copy = home.join(".git/objects/pack").join(name);
+        fs::write(&copy, bytes).expect("written");
+        let begun = again(&home, &secret).run().exits(75);
+        assert!(begun.stderr.contains(&format!("begun; still: .git/objects/pack/{name}")), "{begun}");
+        home.flush();
+        assert!(is_noted(&home) && copy.exists(), "{name}");
+        fs::remove_file(&copy).expect("removed");
+        home.flush();
+        assert!(!is_noted(&home), "{name}");
+        let _ = again(&home, &secret).ok();
+        assert_nowhere(&home, &[NEEDLE]);
         assert_whole(&home, &[other]);
         assert_agree(&home);
     }

@@ -75,7 +75,7 @@ use options::{name_for_git, signature};
 
 pub use check::Damage;
 pub use commit::{Changes, Committed, NewCommit, Standing};
-pub use erase::Traces;
+pub use erase::{Holds, Stray, Traces};
 pub(crate) use erase::{commit_without, shows};
 pub use error::{Error, Obstacle};
 pub use log::{FileChange, FileCommit};

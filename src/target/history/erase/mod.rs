@@ -16,9 +16,11 @@ mod objects;
 mod own;
 mod rewrite;
 mod scan;
+mod strays;
 mod survey;
 mod words;
 
+pub use strays::{Holds, Stray};
 pub(crate) use survey::has as shows;
 pub(crate) use words::commit_without;
 
