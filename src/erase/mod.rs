@@ -134,12 +134,48 @@ pub fn is_known(home: &Home, options: &Options, id: RecordId) -> Result<bool, Er
     Ok(!waiting::pages(home, &ids)?.is_empty() || !history.pages_of(&ids)?.is_empty())
 }
 
-/// Whether journal, quarantine or files have something of the erased record `id`: a backup that was put back brings it.
+/// Those of the erased records `ids` that something of the home has again, or still: journal, quarantine or files, since a backup
+/// was put back, or objects of git that nothing keeps any more.
 ///
 /// # Errors
-/// [`Error::Fs`] if one of them cannot be read.
-pub fn is_back(home: &Home, id: RecordId) -> Result<bool, Error> {
-    Ok(!waiting::pages(home, &BTreeSet::from([id]))?.is_empty())
+/// [`Error::Fs`] if one of them cannot be read, [`Error::History`].
+pub fn back(home: &Home, options: &Options, ids: &BTreeSet<RecordId>) -> Result<BTreeSet<RecordId>, Error> {
+    let mut back = BTreeSet::new();
+    for id in ids {
+        if !waiting::pages(home, &BTreeSet::from([*id]))?.is_empty() {
+            back.insert(*id);
+        }
+    }
+    let others: BTreeSet<RecordId> = ids.difference(&back).copied().collect();
+    if !others.is_empty() && survey(home, options, &others)?.objects > 0 {
+        for id in others {
+            if survey(home, options, &BTreeSet::from([id]))?.objects > 0 {
+                back.insert(id);
+            }
+        }
+    }
+    Ok(back)
+}
+
+/// Begins to erase again what was erased and is back ([`back`]). Returns whether there is something: [`finish`] does it.
+///
+/// # Errors
+/// Every [`Error`]. Nothing has begun then.
+pub fn begin_again(exclusive: &Exclusive<'_>, options: &Options) -> Result<bool, Error> {
+    let home = exclusive.home();
+    let mut erased = BTreeMap::new();
+    Index::open(&home.index_path(), options.index_wait)?.for_each_mark(|mark| {
+        if mark.state == Presence::Erased {
+            erased.insert(mark.of, mark.revision);
+        }
+    })?;
+    let back = back(home, options, &erased.keys().copied().collect())?;
+    erased.retain(|id, _| back.contains(id));
+    if erased.is_empty() {
+        return Ok(false);
+    }
+    Erasing::add(exclusive, erased)?;
+    Ok(true)
 }
 
 /// What erasing `ids` would do to the repository of `home`. Changes nothing.

@@ -206,6 +206,9 @@ impl Worker<'_> {
         if wants(Want::Recover) {
             self.status.publish(State::Recovering);
             report = Some(self.recover(session, Scope::Everything)?);
+            if session.erase_again(self.options) {
+                memory.parked_due = Instant::now();
+            }
         }
         for asked in &asked {
             let report = report.clone().filter(|_| asked.want == Want::Recover);

@@ -18,6 +18,7 @@ use crate::target::search::{Bound, SEARCH_MAX};
 /// Everything opened, from one failure to the next.
 #[derive(Debug)]
 pub(super) struct Session<'h> {
+    exclusive: &'h Exclusive<'h>,
     pipeline: Pipeline<'h>,
 }
 
@@ -30,7 +31,7 @@ impl<'h> Session<'h> {
         let mut pipeline = Pipeline::open(exclusive, options.batch.clone())?;
         pipeline.keep_packs_few();
         pipeline.count_from(counts);
-        Ok(Session { pipeline })
+        Ok(Session { exclusive, pipeline })
     }
 
     /// Recovers the home, and commits the backlog.
@@ -76,6 +77,15 @@ impl<'h> Session<'h> {
     /// Checkpoints, rotates and prunes, if due.
     pub(super) fn maintain(&mut self) -> Result<(), Error> {
         Ok(self.pipeline.maintain()?)
+    }
+
+    /// Begins to erase again what was erased and is back. Returns whether there is something. A failure ends nothing.
+    pub(super) fn erase_again(&self, options: &Options) -> bool {
+        let begun = erase::begin_again(self.exclusive, &options.batch);
+        begun.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "whether something is left of what was erased is not known");
+            false
+        })
     }
 
     /// Whether an erasure has begun and is not finished.

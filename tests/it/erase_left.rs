@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::erase::{assert_agree, assert_nowhere, assert_whole, erase, recorded};
+use crate::erase::{assert_agree, assert_nowhere, assert_whole, erase, places, recorded};
 use crate::support::{Receipt, TestHome};
 
 const NEEDLE: &str = "zqsecret1234567";
@@ -168,5 +168,27 @@ fn no_folder_keeps_the_domain_of_an_erased_rule() {
         assert_eq!(folders, 2, "the other rule's and the user's, after {domain}");
         assert!(empty.exists());
         assert_whole(&home, &[other]);
+    }
+}
+
+#[test]
+fn old_objects_go_once_what_kept_them_is_gone() {
+    for command in ["erase", "recover"] {
+        let (home, secret, other) = planted();
+        let _ = home.git(["tag", "keepme", "main"]).ok();
+        let said = again(&home, &secret).ok();
+        assert!(said.stdout.contains("refs/tags/keepme"), "{said}");
+        let repeated = again(&home, &secret).ok();
+        assert!(repeated.stdout.contains("already erased"), "{repeated}");
+        home.recover_fully();
+        let _ = home.git(["tag", "-d", "keepme"]).ok();
+        assert!(!places(&home, &[NEEDLE]).is_empty(), "its objects are still there");
+        let said = if command == "erase" { again(&home, &secret).ok() } else { home.cmd([command]).ok() };
+        assert_nowhere(&home, &[NEEDLE]);
+        assert!(!is_noted(&home), "{said}");
+        assert_whole(&home, &[other]);
+        assert_agree(&home);
+        let repeated = again(&home, &secret).ok();
+        assert!(repeated.stdout.contains("already erased"), "{repeated}");
     }
 }

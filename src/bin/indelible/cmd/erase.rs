@@ -126,16 +126,12 @@ fn subjects(
     args: &EraseArgs,
 ) -> Result<(Vec<Subject>, Vec<RecordId>), Failure> {
     let view = reading::view(context, home)?;
-    let (mut subjects, mut already) = (Vec::new(), Vec::new());
+    let (mut subjects, mut hidden) = (Vec::new(), BTreeMap::new());
     for Target { id, path } in targets(&view, &args.ids, WHAT)? {
         let seen = view.get(id, path.as_deref()).map_err(reading::failed(WHAT))?;
         let recorded = match seen {
             Seen::Hidden(Some(mark)) if mark.state == Presence::Erased => {
-                // A backup that was put back can have brought some of it.
-                match erase::is_back(home, id).map_err(|error| Failure::of(WHAT, &error))? {
-                    true => subjects.push(Subject { id, revision: mark.revision, name: None }),
-                    false => already.push(id),
-                }
+                hidden.insert(id, mark.revision);
                 continue;
             }
             Seen::Unknown if !is_known(home, settings, id)? => {
@@ -148,7 +144,12 @@ fn subjects(
         let name = recorded.map(|it| format!("{}: {}", it.kind(), line_of(it.title())));
         subjects.push(Subject { id, revision, name });
     }
-    Ok((subjects, already))
+    // A backup that was put back can have brought some of it, and what kept old objects can be gone.
+    let back = erase::back(home, &settings.batch(), &hidden.keys().copied().collect());
+    let back = back.map_err(|error| Failure::of(WHAT, &error))?;
+    let (again, already): (Vec<_>, Vec<_>) = hidden.into_iter().partition(|(id, _)| back.contains(id));
+    subjects.extend(again.into_iter().map(|(id, revision)| Subject { id, revision, name: None }));
+    Ok((subjects, already.into_iter().map(|(id, _)| id).collect()))
 }
 
 fn is_known(home: &Home, settings: &Settings, id: RecordId) -> Result<bool, Failure> {

@@ -188,6 +188,14 @@ impl Job<'_> {
             Ok((report, search_is_left))
         };
         let report = run();
+        if self.want == Want::Recover
+            && let Err(error) = erase::begin_again(exclusive, &self.settings.batch())
+        {
+            output::warn(&format!(
+                "whether something is left of what was erased is not known: {}",
+                text::chain(&error)
+            ));
+        }
         // The journal can have had an erasure.
         finish(progress);
         let (report, search_is_left) = report.map_err(|error: recover::Error| Failure::of(self.what, &error))?;
