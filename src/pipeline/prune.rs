@@ -66,7 +66,10 @@ impl Pipeline<'_> {
     }
 
     /// Removes the segments before the one that holds the slowest required target's watermark.
-    pub(super) fn prune(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Pipeline::maintain`].
+    pub fn prune(&mut self) -> Result<(), Error> {
         if self.exclusive.journal().finished(self.stored.segment)?.is_empty() {
             return Ok(());
         }

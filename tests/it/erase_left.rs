@@ -2,7 +2,8 @@
 //! can.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::erase::{assert_agree, assert_nowhere, assert_whole, erase, places, recorded};
 use crate::support::{Receipt, TestHome};
@@ -190,5 +191,27 @@ fn old_objects_go_once_what_kept_them_is_gone() {
         assert_agree(&home);
         let repeated = again(&home, &secret).ok();
         assert!(repeated.stdout.contains("already erased"), "{repeated}");
+    }
+}
+
+#[test]
+fn old_segments_beside_the_new_ones_go() {
+    for command in ["recover", "flush", "repair"] {
+        let (home, secret, other) = planted();
+        let (journal, backup) = (home.private().join("journal"), home.user().join("backup"));
+        let copy = |from: &Path, to: &Path| {
+            let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+            assert!(copied.expect("cp runs").success());
+        };
+        fs::create_dir(&backup).expect("made");
+        copy(&journal, &backup);
+        let _ = again(&home, &secret).ok();
+        copy(&backup, &journal);
+        assert!(!places(&home, &[NEEDLE]).is_empty(), "the backup has it");
+        let _ = home.cmd([command]).ok();
+        fs::remove_dir_all(&backup).expect("removed");
+        assert_nowhere(&home, &[NEEDLE]);
+        assert_whole(&home, &[other]);
+        assert_agree(&home);
     }
 }

@@ -173,6 +173,8 @@ impl Job<'_> {
             let before = worker::published(self.home).ok().flatten().map(|published| published.counts);
             pipeline.count_from(before.unwrap_or_default());
             let report = recover::recover(&mut pipeline, scope, progress)?;
+            // A backup's segments beside newer ones can have what was erased since.
+            pipeline.prune()?;
             let search_is_left = self.leaves_search(&report);
             if !search_is_left {
                 self.search(&mut pipeline, progress);
