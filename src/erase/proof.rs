@@ -12,11 +12,14 @@ use std::time::Duration;
 use super::Error;
 use super::words::Words;
 use crate::home::{self, Home};
-use crate::model::layout::{ADOPTED, CONFIG, DATABASE, GIT, INDEX, ROOTS, SEARCH};
+use crate::model::layout::{ADOPTED, CONFIG, DATABASE, GIT, INDEX, ROOTS, SEARCH, join};
 use crate::model::limits;
 use crate::page;
 use crate::target::history::History;
 use crate::target::index::Index;
+
+/// Where git has its files of linked work trees.
+const WORK_TREES: &str = "worktrees";
 
 /// What the search found.
 #[derive(Debug, Default)]
@@ -157,7 +160,9 @@ impl Search<'_> {
         let private = self.home.private().path();
         let is_before = path.starts_with(private.join(ADOPTED)) && !name.contains(DATABASE);
         let is_private = path.starts_with(private) && !is_before;
-        (is_database || is_private || (self.owned && name.starts_with(GIT))) && !name.ends_with(CONFIG)
+        // A linked work tree is its user's, and git's files of it are as well.
+        let is_gits = self.owned && name.starts_with(GIT) && !name.starts_with(&join(GIT, WORK_TREES));
+        (is_database || is_private || is_gits) && !name.ends_with(CONFIG)
     }
 }
 

@@ -215,3 +215,17 @@ fn old_segments_beside_the_new_ones_go() {
         assert_agree(&home);
     }
 }
+
+#[test]
+fn a_work_tree_of_the_users_keeps_it_and_is_named() {
+    let (home, secret, other) = planted();
+    let linked = home.user().join("wt");
+    let _ = home.git(["worktree", "add", "-q", "--detach", linked.to_str().expect("text")]).ok();
+    let said = again(&home, &secret).ok();
+    assert!(said.stdout.contains("index of a work tree") && said.stdout.contains(".git/worktrees/wt/index"), "{said}");
+    assert!(!is_noted(&home), "{said}");
+    let _ = home.git(["worktree", "remove", "--force", linked.to_str().expect("text")]).ok();
+    let _ = again(&home, &secret).ok();
+    assert_nowhere(&home, &[NEEDLE]);
+    assert_whole(&home, &[other]);
+}
