@@ -42,6 +42,7 @@ use crate::model::text::chain;
 use crate::model::{Op, RecordId, Revision};
 use crate::page::{Presence, StateFile};
 use crate::pipeline::{self, Options, Pipeline, Progress};
+use crate::quarantine::{Contents, ParkedOp};
 use crate::recover::{self, Scope};
 use crate::state::{Noted, State};
 use crate::sync;
@@ -315,14 +316,25 @@ fn keep_away(
     if pipeline.has_finished_segments()? {
         return Err(Error::Unfinished("segments of the journal".to_owned()));
     }
-    for id in note.ids.keys() {
+    for (id, revision) in &note.ids {
         let state = pipeline.committed_file(&state_file(*id))?;
         let state = state.and_then(|bytes| StateFile::parse(*id, &bytes));
         if state.is_none_or(|state| state.state != Presence::Erased) {
-            return Err(Error::Unfinished(format!("the state file of {id}")));
+            return Err(Error::Unfinished(match refused_because(home, &Op::Erase { of: *id, revision: *revision })? {
+                Some(why) => format!("the state file of {id}: {why}"),
+                None => format!("the state file of {id}"),
+            }));
         }
     }
     Ok(pipeline.committed())
+}
+
+/// Why the operation `op` waits in quarantine, if it does.
+fn refused_because(home: &Home, op: &Op) -> Result<Option<String>, Error> {
+    let of = op.of().to_string();
+    let mut waiting = Contents::of(home)?.operations.into_iter();
+    let is_it = |it: &ParkedOp| it.op.as_deref() == Some(op.name()) && it.of.as_deref() == Some(of.as_str());
+    Ok(waiting.find(is_it).map(|it| it.why))
 }
 
 /// Notes that the history has the journal up to `at`: the trailers of rewritten commits do not say it.

@@ -229,3 +229,19 @@ fn a_work_tree_of_the_users_keeps_it_and_is_named() {
     assert_nowhere(&home, &[NEEDLE]);
     assert_whole(&home, &[other]);
 }
+
+#[test]
+fn what_lies_in_the_place_of_the_file_is_named() {
+    let (home, secret, other) = planted();
+    let page = home.join(&secret.page());
+    fs::remove_file(&page).expect("removed");
+    std::os::unix::fs::symlink("/nowhere", &page).expect("linked");
+    let begun = again(&home, &secret).run().exits(75);
+    let name = page.file_name().and_then(|it| it.to_str()).expect("a name");
+    assert!(begun.stderr.contains("begun; still: the state file of") && begun.stderr.contains(name), "{begun}");
+    fs::remove_file(&page).expect("removed");
+    let _ = again(&home, &secret).ok();
+    assert_nowhere(&home, &[NEEDLE]);
+    assert_whole(&home, &[other]);
+    assert_agree(&home);
+}
