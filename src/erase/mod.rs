@@ -262,10 +262,11 @@ pub fn finish(
     if !is_git_at_rest(home, &history) {
         return Err(Error::Unfinished(AT_WORK.to_owned()));
     }
+    // While the objects are there that some are stored as differences from.
+    let strays = strays::clear(home, &history, &words, &ids)?;
     let kept_by = history.remove_objects_of(&ids, &old)?;
     let index = Index::open(&home.index_path(), options.index_wait)?;
-    let mut found = proof::search(home, &history, &index, &words)?;
-    strays::clear(home, &history, &words, &ids, &mut found)?;
+    let found = proof::search(home, &history, &index, &words)?.and(strays);
     if let Some(path) = found.left.first() {
         return Err(Error::Unfinished(path.clone()));
     }

@@ -30,6 +30,15 @@ pub(super) struct Found {
     pub(super) others: BTreeSet<String>,
 }
 
+impl Found {
+    /// What both have found.
+    pub(super) fn and(mut self, mut other: Found) -> Found {
+        self.left.append(&mut other.left);
+        self.others.append(&mut other.others);
+        self
+    }
+}
+
 /// Searches the whole home, and its private folder wherever that is.
 ///
 /// # Errors

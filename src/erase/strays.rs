@@ -25,15 +25,10 @@ const IDLE_OWN: Duration = Duration::from_secs(24 * 3600);
 /// The same in a user's repository, with or without that: what git's `gc.pruneExpire` is unless it is set.
 const IDLE_THEIRS: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Removes what may go of files that have `words` or the records `ids`, and adds the others to `found`. No git program was at work
-/// just before.
-pub(super) fn clear(
-    home: &Home,
-    history: &History,
-    words: &Words,
-    ids: &BTreeSet<RecordId>,
-    found: &mut Found,
-) -> Result<(), Error> {
+/// Removes what may go of files that have `words` or the records `ids`, and returns the others. No git program was at work just
+/// before.
+pub(super) fn clear(home: &Home, history: &History, words: &Words, ids: &BTreeSet<RecordId>) -> Result<Found, Error> {
+    let mut found = Found::default();
     for stray in history.strays()? {
         let holds = history.look_into(&stray, ids, &|bytes| words.has_word(bytes))?;
         if holds == Holds::Nothing {
@@ -48,7 +43,7 @@ pub(super) fn clear(
         let place = if history.is_owned() { &mut found.left } else { &mut found.others };
         place.insert(name);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whether no git program is writing `stray`, a temporary file of git's.

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::erase::{assert_agree, assert_nowhere, assert_whole, erase, places, recorded};
-use crate::support::{Receipt, TestHome};
+use crate::support::{Receipt, TestHome, repository};
 
 const NEEDLE: &str = "zqsecret1234567";
 
@@ -113,7 +114,12 @@ fn what_a_killed_git_left_goes_and_another_ones_stays() {
     elsewhere.flush();
     let theirs = folder.join("tmp_pack_theirs");
     fs::copy(self::pack(&elsewhere), &theirs).expect("copied");
-    let _ = again(&home, &secret).ok();
+    // The library reads this one.
+    let index = left[1].0.with_extension("idx");
+    fs::copy(pack.with_extension("idx"), &index).expect("copied");
+    let said = again(&home, &secret).ok();
+    let stays = said.stdout.lines().filter(|line| line.contains("stays")).count();
+    assert_eq!(stays, 0, "nothing that stays has it: {said}");
     for (path, _) in &left {
         assert!(!path.exists(), "{}", path.display());
     }
@@ -150,6 +156,28 @@ fn a_pack_that_git_does_not_read_is_searched_and_holds_up_success() {
         assert_whole(&home, &[other]);
         assert_agree(&home);
     }
+}
+
+/// In a user's repository git's leftovers are the user's for as long as `git prune` leaves them.
+#[test]
+fn in_a_users_repository_a_young_leftover_is_named_and_an_old_one_goes() {
+    let home = repository();
+    let _ = home.cmd(["init"]).ok();
+    let secret = recorded(&home, &["failure", "--title", &format!("T {NEEDLE}"), "--domain", "d"]);
+    home.flush();
+    let bytes = fs::read(pack(&home)).expect("a pack");
+    let folder = home.join(".git/objects/pack");
+    let (young, old, copy) = (folder.join("tmp_pack_young"), folder.join("tmp_pack_old"), folder.join("old.pack.bak"));
+    for path in [&young, &old, &copy] {
+        fs::write(path, &bytes).expect("written");
+    }
+    let at = SystemTime::now() - Duration::from_secs(15 * 24 * 3600);
+    fs::File::options().write(true).open(&old).expect("opened").set_modified(at).expect("aged");
+    let said = again(&home, &secret).ok();
+    for name in ["tmp_pack_young", "old.pack.bak"] {
+        assert!(said.stdout.contains(&format!("says the same words, and stays: .git/objects/pack/{name}")), "{said}");
+    }
+    assert!(young.exists() && copy.exists() && !old.exists(), "{said}");
 }
 
 #[test]
