@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fs::Dir;
+use crate::fs::{self, Dir};
 use crate::home::Home;
 use crate::model::lead::{folders_of, is_name_of};
 use crate::model::path::{RecordPath, is_companion, state_file};
@@ -25,8 +25,8 @@ pub(super) const PENDING_FOR: Duration = Duration::from_millis(200);
 pub(super) fn at(home: &Home, path: &str) -> Option<Recorded> {
     let parsed = parsed(home, path)?;
     match mark(home, parsed.id) {
-        Mark::Hidden(_) => None,
-        Mark::Visible(_) => Recorded::of_page(parsed, path),
+        Ok(Mark::Visible(_)) => Recorded::of_page(parsed, path),
+        Ok(Mark::Hidden(_)) | Err(_) => None,
     }
 }
 
@@ -54,17 +54,19 @@ pub(super) enum Mark {
 }
 
 /// The state file of `id`.
-pub(super) fn mark(home: &Home, id: RecordId) -> Mark {
-    match home.dir().content(&state_file(id), 1 << 20) {
-        Ok(None) => Mark::Visible(None),
-        Ok(Some(bytes)) => match StateFile::parse(id, &bytes) {
-            Some(mark) if !mark.state.is_hidden() => Mark::Visible(Some(mark)),
-            mark => Mark::Hidden(mark),
-        },
-        // What cannot be read may say that the record is hidden; a folder that is not there says that none is.
-        Err(error) if error.is_not_found() => Mark::Visible(None),
-        Err(_) => Mark::Hidden(None),
-    }
+///
+/// # Errors
+/// It cannot be read: then it may say that the record is hidden, or not. (A folder that is not there says that none is.)
+pub(super) fn mark(home: &Home, id: RecordId) -> Result<Mark, fs::Error> {
+    let bytes = match home.dir().content(&state_file(id), 1 << 20) {
+        Err(error) if error.is_not_found() => None,
+        bytes => bytes?,
+    };
+    let Some(bytes) = bytes else { return Ok(Mark::Visible(None)) };
+    Ok(match StateFile::parse(id, &bytes) {
+        Some(mark) if !mark.state.is_hidden() => Mark::Visible(Some(mark)),
+        mark => Mark::Hidden(mark),
+    })
 }
 
 /// Calls `visit` with the path of each file that may be a record's page, newest day first, until it breaks. Returns

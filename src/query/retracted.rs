@@ -76,7 +76,7 @@ fn of_files(view: &View<'_>) -> Vec<(RecordId, Option<StateFile>)> {
     for folder in names(RETRACTED) {
         for name in names(&format!("{}/{folder}", RETRACTED)) {
             if let Some(id) = of_state_file(&format!("{}/{folder}/{name}", RETRACTED))
-                && let Mark::Hidden(mark) = files::mark(view.home, id)
+                && let Mark::Hidden(mark) = files::mark(view.home, id).unwrap_or(Mark::Hidden(None))
             {
                 found.push((id, mark));
             }

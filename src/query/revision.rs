@@ -14,14 +14,14 @@ impl View<'_> {
     /// based on it, and comes after it. `recorded` is the record, if it is visible.
     ///
     /// # Errors
-    /// [`Error::Index`].
+    /// [`Error::Index`], and [`Error::Fs`] if the record's state file cannot be read.
     pub fn latest(&self, id: RecordId, recorded: Option<&Recorded>) -> Result<Revision, Error> {
         let revision = |mark: StateFile| mark.revision;
         let of_index = match &self.index {
             Some(index) => index.mark(id)?.map(revision),
             None => None,
         };
-        let of_file = match files::mark(self.home, id) {
+        let of_file = match files::mark(self.home, id)? {
             Mark::Hidden(mark) | Mark::Visible(mark) => mark.map(revision),
         };
         let of_record = recorded.map(Recorded::revision);

@@ -214,7 +214,8 @@ impl<'h> View<'h> {
     /// The record `id`. Without an index it is read from its file at `path`, if that is known.
     ///
     /// # Errors
-    /// [`Error::Index`].
+    /// [`Error::Index`]; without an index, [`Error::Fs`] if the record's state file cannot be read: whether the record is there
+    /// is not known then.
     pub fn get(&self, id: RecordId, path: Option<&str>) -> Result<Seen, Error> {
         let (stored, mark) = match &self.index {
             Some(index) => {
@@ -226,7 +227,7 @@ impl<'h> View<'h> {
                 });
                 (stored.or_else(|| self.of_file(index, id)), mark)
             }
-            None => match files::mark(self.home, id) {
+            None => match files::mark(self.home, id)? {
                 Mark::Hidden(mark) => return Ok(Seen::Hidden(mark)),
                 Mark::Visible(_) => {
                     let recorded = path.and_then(|path| files::at(self.home, path)).filter(|it| it.id == id);

@@ -296,3 +296,29 @@ fn a_torn_page_of_a_retracted_record_goes_and_an_own_file_does_not() {
         assert_agree(&home);
     }
 }
+
+#[test]
+fn whether_a_record_is_there_is_not_guessed_if_its_state_cannot_be_looked_at() {
+    let home = TestHome::new();
+    let (rule, gone) = (home.record("heuristic", "a rule"), home.record("failure", "retracted"));
+    let _ = home.cmd(["retract", &gone.id]).ok();
+    let away = home.user().join("away");
+    for folder in ["memory", "memory/retracted"] {
+        fs::rename(home.join(folder), &away).expect("renamed");
+        std::os::unix::fs::symlink(&away, home.join(folder)).expect("a link");
+        let entries = home.journal_bytes();
+        let mut lines = vec![vec!["retract", &rule.id], vec!["amend", &rule.id, "--rule", "x"]];
+        if folder == "memory" {
+            lines.extend([vec!["restore", &gone.id], vec!["validate", &rule.id], vec!["show", &rule.id]]);
+        }
+        for line in lines {
+            let refused = home.cmd(&line).run().exits(77);
+            assert!(refused.stderr.contains("symbolic link"), "{folder}: {line:?}: {refused}");
+        }
+        assert_eq!(home.journal_bytes(), entries, "{folder}: nothing was kept");
+        fs::remove_file(home.join(folder)).expect("the link");
+        fs::rename(&away, home.join(folder)).expect("renamed");
+    }
+    assert_visible(&home, &[rule], "rule", true);
+    assert_agree(&home);
+}
