@@ -173,9 +173,22 @@ impl Quarantine {
     /// # Errors
     /// [`Error::Io`]; the position may not pass then.
     pub fn park_op(&self, op: &Op, part: &str, why: &str) -> Result<bool, Error> {
-        let name = format!("{PARKED}{}-{}-{}-{part}.json", op.of(), op.name(), op.revision().op);
+        let name = name_of_op(op, part);
         let operation = String::from_utf8_lossy(&op.to_json()).into_owned();
         self.keep(&name, json!({ "why": why, "operation": operation }).to_string().as_bytes())
+    }
+
+    /// Why the operation `op` is parked here; `None` if it is not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if what is parked cannot be read.
+    pub fn why_parked(&self, op: &Op) -> Result<Option<String>, Error> {
+        for part in [REFUSED, TOO_EARLY] {
+            if let Some(parked) = parked_op(&self.dir, &name_of_op(op, part))? {
+                return Ok(Some(parked.why));
+            }
+        }
+        Ok(None)
     }
 
     /// Keeps the bytes of a whole entry, at `offset` in a segment, that is not an intent.
@@ -307,6 +320,11 @@ impl Quarantine {
 /// Whether the parked thing `name` is an operation, or an entry that could not be decoded, rather than a record.
 fn is_op(name: &str) -> bool {
     ![PARKED_FILE, PARKED_ROW, PARKED_COMMIT].iter().any(|end| name.ends_with(end))
+}
+
+/// The name under which `op` is parked; `part` says when it is retried.
+fn name_of_op(op: &Op, part: &str) -> String {
+    format!("{PARKED}{}-{}-{}-{part}.json", op.of(), op.name(), op.revision().op)
 }
 
 /// The operation that is parked under `name`; `None` if it is gone, or cannot be read.

@@ -243,3 +243,72 @@ fn a_secret_in_a_new_text_is_replaced_where_that_is_asked_for() {
     let log = home.git(["log", "--format=%B"]).ok().stdout;
     assert!(!log.contains(&secret), "{log}");
 }
+
+/// A file in the place of a record's page, made of the page.
+type Spoilt = (&'static str, fn(Vec<u8>) -> Vec<u8>);
+
+#[test]
+fn a_file_that_an_amendment_leaves_as_it_is_is_named_and_counts_as_not_applied() {
+    let home = TestHome::new();
+    let spoilt: [Spoilt; 4] = [
+        ("not UTF-8", |mut bytes| {
+            bytes.push(0xff);
+            bytes
+        }),
+        ("front matter", |bytes| String::from_utf8(bytes).expect("UTF-8").replacen("kind: ", "kind: [", 1).into()),
+        ("too large", |mut bytes| {
+            bytes.resize(indelible::model::limits::FILE_BYTES_MAX + 1, b'x');
+            bytes
+        }),
+        ("edited by hand", |mut bytes| {
+            bytes.extend(b"and this\n");
+            bytes
+        }),
+    ];
+    for (what, spoil) in spoilt {
+        let (receipt, _) = titled(&home, "before");
+        let path = home.join(&receipt.path);
+        let bytes = spoil(fs::read(&path).expect("it is there"));
+        fs::write(&path, &bytes).expect("writable");
+        let said = home.cmd(["amend", &receipt.id, "--title", "after"]).ok();
+        assert!(said.stdout.starts_with("amended: "), "{said}");
+        let named = said.stderr.contains(&receipt.path) && said.stderr.contains("left as it is");
+        assert!(named && said.stderr.contains(what), "{what}: {said}");
+        let answer = home.cmd(["amend", "--json", &receipt.id, "--title", "again"]).ok().json();
+        assert_eq!((&answer["changed"], &answer["applied"]), (&true.into(), &false.into()), "{what}: {answer}");
+        assert!(answer["obstacle"].as_str().is_some_and(|why| why.contains(what)), "{what}: {answer}");
+        assert_eq!(fs::read(&path).expect("it is there"), bytes, "{what}");
+        assert_eq!(shown(&home, &receipt.id)["title"], "again", "{what}: the row has it");
+        fs::remove_file(&path).expect("it is there");
+        let _ = home.cmd(["recover"]).ok();
+        assert!(fs::read_to_string(&path).expect("it is back").contains("again"), "{what}");
+    }
+    assert_agree(&home);
+}
+
+#[test]
+fn an_amendment_that_something_is_in_the_way_of_is_not_called_done() {
+    let home = TestHome::new();
+    type Block = fn(&std::path::Path);
+    let blocks: [(&str, Block); 2] = [
+        ("link", |path| std::os::unix::fs::symlink("/dev/null", path).expect("a link")),
+        ("folder", |path| fs::create_dir(path).expect("a folder")),
+    ];
+    for (what, block) in blocks {
+        let (receipt, subject) = titled(&home, "before");
+        let path = home.join(&receipt.path);
+        fs::remove_file(&path).expect("it is there");
+        block(&path);
+        let said = home.cmd(["amend", &receipt.id, "--title", "after"]).run().exits(1);
+        assert!(said.stdout.starts_with("not amended: "), "{what}: {said}");
+        assert!(said.stderr.contains("waits in quarantine") && said.stderr.contains(&receipt.id), "{what}: {said}");
+        let again = home.cmd(["amend", "--json", &receipt.id, "--title", "again"]).run().exits(1);
+        let answer: Value = serde_json::from_str(again.stdout.lines().next().expect("a line")).expect("JSON");
+        assert_eq!((&answer["changed"], &answer["applied"]), (&false.into(), &false.into()), "{what}: {answer}");
+        assert_eq!(shown(&home, &receipt.id)["title"], "before", "{what}");
+        fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).expect("it is there");
+        let _ = home.cmd(["recover"]).ok();
+        assert_eq!(seen(&home, &subject).record.expect("it is there").headline(), "again", "{what}");
+    }
+    assert_agree(&home);
+}

@@ -322,3 +322,20 @@ fn whether_a_record_is_there_is_not_guessed_if_its_state_cannot_be_looked_at() {
     assert_visible(&home, &[rule], "rule", true);
     assert_agree(&home);
 }
+
+#[test]
+fn a_retraction_that_a_link_is_in_the_way_of_is_not_called_done() {
+    let home = TestHome::new();
+    let receipt = home.record("failure", "stays");
+    home.flush();
+    let (path, away) = (home.join(&receipt.path), home.user().join("away.md"));
+    fs::rename(&path, &away).expect("renamed");
+    std::os::unix::fs::symlink(&away, &path).expect("a link");
+    let said = home.cmd(["retract", &receipt.id]).run().exits(1);
+    assert!(!said.stdout.contains("retracted:") && said.stderr.contains("waits in quarantine"), "{said}");
+    assert!(home.cmd(["list"]).ok().stdout.contains("stays"), "it is there");
+    fs::remove_file(&path).expect("the link");
+    let _ = home.cmd(["recover"]).ok();
+    assert_visible(&home, &[receipt], "stays", false);
+    assert_agree(&home);
+}

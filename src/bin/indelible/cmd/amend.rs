@@ -11,6 +11,7 @@ use indelible::revise::{self, Asked, Planned, Reviser};
 use serde_json::json;
 
 use super::revising::Target;
+use super::unapplied::{self, Unapplied, note_left, unapplied};
 use super::{Context, record, revising};
 use crate::amend_args::{AmendArgs, NewTexts};
 use crate::exit::{Exit, Failure};
@@ -19,6 +20,9 @@ use crate::reading;
 use crate::reading::screen::line_of;
 
 const WHAT: &str = "nothing was amended";
+/// The failures of what comes after an amendment is durable.
+pub const NOT_SEEN: &str = "the amendment is kept, and what became of it could not be looked at";
+pub const NOT_ALL: &str = "not every record is amended";
 /// The fields that paths and messages are named after.
 const TITLES: [&str; 3] = ["title", "rule", "name"];
 /// How much of a text is shown, in characters.
@@ -63,10 +67,13 @@ pub fn run(context: &Context, args: AmendArgs) -> Result<Exit, Failure> {
             revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?
         }
     };
-    planned.iter().for_each(|it| say(context, it, dry_run, applied));
+    let unapplied = if applied { unapplied(&home, &planned, NOT_SEEN)? } else { Vec::new() };
+    planned.iter().for_each(|it| say(context, it, dry_run, applied, &unapplied));
     if !context.json {
         say_kept_title(&planned);
+        note_left(&unapplied);
     }
+    unapplied::check(&unapplied, NOT_ALL)?;
     if from_files && planned.is_empty() && left.is_empty() && !context.json {
         output::line("no file was edited");
     }
@@ -187,21 +194,25 @@ fn texts(NewTexts(given): NewTexts) -> Result<Vec<(Field, String)>, Failure> {
     given.into_iter().map(text).collect()
 }
 
-/// Says what became of one record.
-pub fn say(context: &Context, planned: &Planned, dry_run: bool, applied: bool) {
+/// Says what became of one record. `applied` says whether amendments had their turn, and `unapplied` what was in the way of which.
+pub fn say(context: &Context, planned: &Planned, dry_run: bool, applied: bool, unapplied: &[Unapplied]) {
     let Planned { id, before, changes, op, .. } = planned;
     let Some(before) = before else { return };
+    let obstacle = unapplied.iter().find(|it| it.id == *id);
+    let is_parked = obstacle.is_some_and(|it| it.is_parked);
     if context.json {
         output::json(&json!({
-            "id": id, "kind": before.kind(), "path": before.path, "changed": op.is_some() && !dry_run,
-            "revision": op.as_ref().map_or(before.revision(), |op| op.revision()),
-            "fields": changes, "applied": applied, "dry_run": dry_run,
+            "id": id, "kind": before.kind(), "path": before.path, "changed": op.is_some() && !dry_run && !is_parked,
+            "revision": op.as_ref().filter(|_| !is_parked).map_or(before.revision(), |op| op.revision()),
+            "fields": changes, "applied": applied && obstacle.is_none(), "dry_run": dry_run,
+            "obstacle": obstacle.map(|it| &it.why),
         }));
         return;
     }
     let what = match (op, dry_run) {
         (None, _) => "unchanged",
         (Some(_), true) => "would be amended",
+        (Some(_), false) if is_parked => "not amended",
         (Some(_), false) => "amended",
     };
     output::line(&format!("{what}: {} {} in {}", before.kind(), id, before.path));

@@ -22,8 +22,9 @@ use indelible::page;
 use indelible::query::{Recorded, View, raw};
 use indelible::revise::{self, Asked, Planned, Reviser};
 
-use super::amend::{say, say_kept_title, shown};
+use super::amend::{NOT_ALL, NOT_SEEN, say, say_kept_title, shown};
 use super::revising::Target;
+use super::unapplied::{self, note_left, unapplied};
 use super::{Context, revising};
 use crate::amend_args::EditArgs;
 use crate::exit::{Exit, Failure};
@@ -100,11 +101,13 @@ pub fn run(context: &Context, args: &EditArgs) -> Result<Exit, Failure> {
     let applied = revising::keep(context, &home, &settings, &reviser, &planned, WHAT);
     let applied = applied.map_err(|failure| draft.kept(failure))?;
     let _ = draft.dir.remove(&draft.name);
-    planned.iter().for_each(|it| say(context, it, false, applied));
+    let unapplied = if applied { unapplied(&home, &planned, NOT_SEEN)? } else { Vec::new() };
+    planned.iter().for_each(|it| say(context, it, false, applied, &unapplied));
     if !context.json {
         say_kept_title(&planned);
+        note_left(&unapplied);
     }
-    Ok(Exit::Done)
+    unapplied::check(&unapplied, NOT_ALL)
 }
 
 /// Runs the editor until its text can be taken, and its owner wants that; `None` if they do not.

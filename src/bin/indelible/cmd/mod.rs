@@ -41,6 +41,7 @@ mod status;
 mod sync;
 mod sync_report;
 mod trust;
+mod unapplied;
 mod verify;
 mod watch;
 mod worker;

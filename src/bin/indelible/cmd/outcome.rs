@@ -8,6 +8,8 @@ use indelible::rules;
 use indelible::search::Filter;
 use serde_json::json;
 
+use super::amend::NOT_SEEN;
+use super::unapplied::{self, note_left, unapplied};
 use super::{Context, record, revising};
 use crate::amend_args::OutcomeArgs;
 use crate::exit::{Exit, Failure};
@@ -54,8 +56,14 @@ pub fn run(context: &Context, args: OutcomeArgs, redact: bool) -> Result<Exit, F
         revising::plan(&reviser, &view, &targets, &Asked::Fields(fields), None, WHAT)?
     };
     let applied = revising::keep(context, &home, &settings, &reviser, &planned, WHAT)?;
-    planned.iter().for_each(|it| say(context, it, result, applied));
-    Ok(Exit::Done)
+    let unapplied = if applied { unapplied(&home, &planned, NOT_SEEN)? } else { Vec::new() };
+    planned.iter().filter(|it| !unapplied.iter().any(|other| other.is_parked && other.id == it.id)).for_each(|it| {
+        say(context, it, result, applied && unapplied.is_empty());
+    });
+    if !context.json {
+        note_left(&unapplied);
+    }
+    unapplied::check(&unapplied, "the experiment has not ended")
 }
 
 /// `failure` with the experiments that are under way, one of which may be meant.
