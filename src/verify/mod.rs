@@ -282,6 +282,11 @@ fn open_history(
         Ok((history, damages)) => {
             let line = |it: history::Damage| format!("{} (object {}): {}", it.path, it.object, it.why);
             report.history = damages.into_iter().map(line).collect();
+            let journal = journal::id(home.private()).ok().flatten();
+            report.history.extend(history.lost_at(journal)?.map(|at| {
+                let branch = history.branch();
+                format!("{branch} is gone: `indelible recover` makes it again at {at}, where the last batch left it")
+            }));
             Ok(Some(history))
         }
         Err(error @ (history::Error::Missing { .. } | history::Error::Damaged { .. })) => {

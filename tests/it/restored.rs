@@ -197,3 +197,30 @@ fn in_a_clone_of_a_users_repository_the_other_homes_history_is_named_and_brought
     assert_eq!(receipts.len(), ids(&other).len());
     let _ = theirs(&home, ["status"]).ok();
 }
+
+#[test]
+fn a_history_whose_branch_is_gone_goes_on_where_it_was() {
+    let ways: [&[&str]; 2] = [&["branch", "-m", "main", "trunk"], &["update-ref", "-d", "refs/heads/main"]];
+    for lose in ways {
+        for has_worker in [false, true] {
+            let home = TestHome::new();
+            let gone = home.record("failure", "kept in git alone");
+            home.flush();
+            let _ = home.cmd(["retract", &gone.id]).ok();
+            let worker = has_worker.then(|| Worker::quick(&home));
+            home.flush();
+            let tip = home.git(["rev-parse", "main"]).ok().stdout;
+            let _ = home.git(lose).ok();
+            let verified = home.verify().exits(1);
+            assert!(verified.stdout.contains("refs/heads/main is gone"), "{lose:?}: {verified}");
+            let next = home.record("success", "the next one");
+            home.flush();
+            let _ = home.git(["merge-base", "--is-ancestor", tip.trim(), "main"]).ok();
+            let _ = home.git(["cat-file", "-e", &format!("main:{}", next.path)]).ok();
+            drop(worker);
+            let _ = home.cmd(["restore", &gone.id]).ok();
+            assert!(home.join(&gone.path).exists(), "{lose:?}: the history still has it");
+            assert_agree(&home);
+        }
+    }
+}

@@ -38,6 +38,7 @@ impl<'h> GitCommits<'h> {
     pub fn open(home: &'h Home, journal: JournalId, options: HistoryOptions) -> Result<GitCommits<'h>, Error> {
         let temporary = home.private_folder(TEMPORARY)?;
         let (history, made) = History::init(home.path(), temporary.path(), home.id(), options)?;
+        history.regain(journal)?;
         Ok(GitCommits { home, history, trunk: Trunk::of(home), made, journal, repacking: None })
     }
 

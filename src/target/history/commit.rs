@@ -112,6 +112,9 @@ impl History {
         for _ in 0..ATTEMPTS_MAX {
             let repository = self.repository()?;
             let base = self.base(&repository)?;
+            if base.branch.is_none() && self.regain(batch.journal)?.is_some() {
+                continue;
+            }
             self.step(Point::CommitBeforePack)?;
             let old = repository.odb().doing("opening the objects")?;
             let mut draft = Draft::new(&old, batch);

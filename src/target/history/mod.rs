@@ -14,7 +14,8 @@
 //!    removes them. No file that is not ours is ever removed, except packs that were rolled into a larger one, stale
 //!    locks on our references (`lock.rs`) and, in a repository that we made, what killed git programs left.
 //! 7. `refs/indelible/<journal id>` is at the last finished batch. If the branch does not reach it, the branch was
-//!    rewound. The anchors of a journal's earlier ids are removed once its own exists.
+//!    rewound. The anchors of a journal's earlier ids are removed once its own exists. If the
+//!    branch of a home of its own is gone, it is made again there (`regain.rs`).
 //!
 //! A commit goes through these steps, and a crash in between leaves what the third column says:
 //!
@@ -45,6 +46,7 @@ mod plain;
 mod pointer;
 mod query;
 mod refs;
+mod regain;
 mod repack;
 mod setup;
 mod tip;
