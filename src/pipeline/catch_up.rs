@@ -245,7 +245,7 @@ impl Pipeline<'_> {
     }
 
     /// The proof that what is committed is synced.
-    fn ensure_synced(&mut self) -> Result<Synced<Position>, Error> {
+    pub(super) fn ensure_synced(&mut self) -> Result<Synced<Position>, Error> {
         loop {
             if let Some(synced) = self.sync_journal()? {
                 return Ok(synced);

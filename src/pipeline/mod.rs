@@ -48,6 +48,7 @@ mod schedule;
 mod search;
 #[cfg(all(test, target_os = "linux"))]
 mod simulated;
+mod stale_pages;
 mod superseded;
 
 use std::collections::HashSet;
@@ -60,6 +61,7 @@ pub use edits::Judged;
 pub(crate) use edits::{QUIET, nanoseconds};
 pub use reached::{Reached, Waiting, bytes_pending, reached, waiting};
 pub use schedule::{Backlog, Schedule};
+pub use stale_pages::stale_pages;
 
 use crate::exclusive::Exclusive;
 use crate::home::Home;

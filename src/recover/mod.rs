@@ -162,6 +162,9 @@ fn mend(pipeline: &mut Pipeline<'_>, report: &mut Report, progress: &mut dyn Pro
         audit = pipeline.audit(progress)?;
         mend_once(pipeline, &audit, false, report, progress)?;
     }
+    if !pipeline.is_lagging() {
+        report.files_restored += pipeline.mend_pages()?;
+    }
     let left = Left { named: report.named.len() as u64, first: report.named.first().cloned(), removed: report.removed };
     pipeline.leave(left)?;
     Ok(())

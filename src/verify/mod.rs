@@ -11,7 +11,7 @@ use crate::home::{self, Home};
 use crate::journal::{self, Item, Reader};
 use crate::model::path::of_state_file;
 use crate::model::text::chain;
-use crate::pipeline::{self, Progress, reached, waiting};
+use crate::pipeline::{self, Progress, reached, stale_pages, waiting};
 use crate::quarantine::Contents;
 use crate::target::commits::{Both, ReadCommits, Trunk};
 use crate::target::history::{self, History, HistoryOptions};
@@ -141,13 +141,21 @@ pub fn verify(home: &Home, options: &HistoryOptions, progress: &mut dyn Progress
         let again = look(home, index.as_ref(), history.as_ref(), progress)?;
         found = both(&found, again);
     }
+    let mut stale = stale(home, index.as_ref(), history.as_ref())?;
     let committed = history.as_ref().map(|history| reached(home, history, index.as_ref())).transpose()?;
     let waiting = waiting(home.journal(), committed.unwrap_or_default().committed, None, |_| true)?;
     (report.records, report.pending) = (found.records, waiting.operations);
+    // Pages follow the rows with the next batch.
+    stale.retain(|_| waiting.operations == 0);
     report.newer = waiting.newer.map(|error| error.to_string());
     report.copies = std::mem::take(&mut found.copies);
     report.edited = found.edited.len() as u64;
     report.disagreements = disagreements(found);
+    report.disagreements.extend(stale.into_iter().map(|path| {
+        let what =
+            "the domain's page does not show what the rows of its rules say: `indelible repair` renders it again";
+        Disagreement { path, id: None, what: what.to_owned() }
+    }));
     // Nothing is here, and something is in the repository: a clone may have been put in the place of another.
     if let Some(history) = history.as_ref().filter(|_| report.records == 0) {
         report.notices = history.others()?;
@@ -169,6 +177,24 @@ fn look(
     let committed = reached.settled();
     let is_journal_doubted = history.is_some() && reached.committed.is_none();
     Ok(audit(&Stores { home, index, history, committed, is_journal_doubted, wants_edits: true }, progress)?)
+}
+
+/// The domains' pages that do not show what the rows say, each time that they are looked at.
+fn stale(home: &Home, index: Option<&Index>, history: Option<&History>) -> Result<Vec<String>, Error> {
+    let Some(index) = index else { return Ok(Vec::new()) };
+    let look = || {
+        let history = history.map(|it| it as &dyn ReadCommits);
+        stale_pages(home, history, &|folder| index.page_entries(folder))
+    };
+    let mut found = look()?;
+    for _ in 1..LOOKS {
+        if found.is_empty() {
+            break;
+        }
+        let again = look()?;
+        found.retain(|path| again.contains(path));
+    }
+    Ok(found)
 }
 
 /// The findings of a second audit that the first one has too.

@@ -224,3 +224,45 @@ fn a_history_whose_branch_is_gone_goes_on_where_it_was() {
         }
     }
 }
+
+#[test]
+fn a_domains_page_from_a_backup_is_named_and_rendered_again() {
+    let home = TestHome::new();
+    let (first, other) = (home.record("heuristic", "the first rule"), home.record("heuristic", "the other rule"));
+    home.flush();
+    let path = "memory/heuristics/rules-of-thumb/README.md";
+    let read = || std::fs::read_to_string(home.join(path)).ok();
+    let put = |text: &str| {
+        std::fs::create_dir_all(home.join(path).parent().expect("a folder")).expect("it can be made");
+        std::fs::write(home.join(path), text).expect("writable");
+    };
+    let named = |command: &str| {
+        let verified = home.verify().exits(1);
+        assert!(verified.stdout.contains(path) && verified.stdout.contains("repair"), "{verified}");
+        let _ = home.cmd([command]).ok();
+        assert_agree(&home);
+    };
+    let both = read().expect("it is rendered");
+    let _ = home.cmd(["retract", &first.id]).ok();
+    let one = read().expect("it is rendered");
+    assert!(both.contains("the first rule") && !one.contains("the first rule"));
+    put(&both);
+    named("recover");
+    assert_eq!(read().as_ref(), Some(&one));
+    let _ = home.cmd(["erase", &first.id, "--yes"]).ok();
+    put(&both);
+    named("repair");
+    assert_eq!(read().as_ref(), Some(&one));
+    // Words of its owner's stay.
+    let words = format!("{one}\nwords of its owner\n");
+    put(&words);
+    let _ = home.cmd(["recover"]).ok();
+    assert_eq!(read(), Some(words));
+    put(&one);
+    // A domain without rules has no page.
+    let _ = home.cmd(["retract", &other.id]).ok();
+    assert_eq!(read(), None);
+    put(&one);
+    named("recover");
+    assert_eq!(read(), None);
+}

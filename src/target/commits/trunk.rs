@@ -36,7 +36,7 @@ impl Trunk {
     }
 
     /// Whether the home has a remote: then what it shows can be other homes'.
-    pub(super) fn has_remote(&self) -> bool {
+    pub(crate) fn has_remote(&self) -> bool {
         self.note.is_file() || self.is_there()
     }
 
