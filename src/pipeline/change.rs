@@ -11,7 +11,9 @@
 //!    it, and catching up applies it to the row, and to the domain's page, after it has inserted the rows before it. It
 //!    waits only if nothing but the index knows where the record's page is.
 //! 5. The file beside an experiment that says how it ended is not in the entry: it is a function of the amended record.
-//! 6. An erasure begins here: its state file keeps the record away, and a note names it. `erase` does the rest.
+//! 6. A state file on disk that has more than the operation is never set back: files are newer than a journal from a backup.
+//!    The operation changes nothing then, and an audit of everything is due.
+//! 7. An erasure begins here: its state file keeps the record away, and a note names it. `erase` does the rest.
 //!
 //! | killed | on disk | repaired by |
 //! | --- | --- | --- |
@@ -25,7 +27,7 @@
 use std::collections::BTreeMap;
 
 use super::edits::has_all;
-use super::{Error, Outcome, Pipeline};
+use super::{Error, Outcome, Pipeline, VoidReason};
 use crate::erasing::Erasing;
 use crate::fs::{self, Point, crash};
 use crate::journal::{Appender, Logged, Synced};
@@ -73,6 +75,11 @@ impl Pipeline<'_> {
             joined = join;
             op = &joined;
             resolution = page::resolve(op, &current);
+        }
+        if self.is_overtaken(op, &resolution) {
+            // The audit brings what the state file says into the other stores.
+            self.distrust(VoidReason::FilesAhead)?;
+            resolution = Resolution::Late;
         }
         // That the trunk has its state file says nothing of the home's own stores.
         if let (Op::Erase { of, revision }, Resolution::Apply | Resolution::Done) = (op, &resolution) {
@@ -138,6 +145,9 @@ impl Pipeline<'_> {
         let current = self.current(op, path.as_deref())?;
         if page::resolve(op, &current) != Resolution::Done {
             return Ok(());
+        }
+        if self.is_overtaken(op, &Resolution::Done) {
+            return self.distrust(VoidReason::FilesAhead);
         }
         match self.apply_change(op, path, &current, &mut rows, proof) {
             Err(error) if error.is_for_good() => {

@@ -7,7 +7,10 @@ use super::change::RowsNow;
 use super::{Error, Pipeline};
 use crate::model::path::{RecordPath, state_file};
 use crate::model::{Op, RecordId, Revision};
-use crate::page::{self, Current, Presence, StateFile};
+use crate::page::{self, Current, Presence, Resolution, StateFile};
+
+/// No state file is larger.
+const STATE_BYTES_MAX: u64 = 1 << 20;
 
 impl Pipeline<'_> {
     /// The path of the record's page in the history, now or formerly: from the operation if it names it, otherwise from
@@ -66,6 +69,21 @@ impl Pipeline<'_> {
             _ => false,
         };
         Ok(Current { page, state, retraction, had_base })
+    }
+
+    /// Whether the state file on disk has more than `op`, which results in `resolution`: memory/ is newer than the journal, as if
+    /// that is from a backup. An amendment that the history lacks has to get there all the same.
+    pub(super) fn is_overtaken(&self, op: &Op, resolution: &Resolution) -> bool {
+        let of = op.of();
+        let known = self.home.dir().content(&state_file(of), STATE_BYTES_MAX).ok().flatten();
+        let Some(known) = known.and_then(|bytes| StateFile::parse(of, &bytes)) else { return false };
+        match (op, resolution) {
+            (Op::Retract(change) | Op::Restore(change), Resolution::Apply | Resolution::Done) => {
+                known.rank() > (false, change.revision)
+            }
+            (Op::Amend(_), Resolution::Done) => known.state.is_hidden() && known.rank() > (false, op.revision()),
+            _ => false,
+        }
     }
 
     /// Whether the page of the record `of` at `path` had the content of `revision`.

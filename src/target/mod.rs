@@ -169,6 +169,8 @@ pub enum VoidReason {
     FilesLost,
     /// `memory/` is another folder than the one that the index was filled for.
     FilesReplaced,
+    /// Files have operations that neither git nor the journal has: those are from a backup.
+    FilesAhead,
     /// Files or rows have, or may have, a record or an operation that neither a commit nor the journal has: its writer voided it.
     Voided,
     /// An audit was started for one of these reasons, and not finished.
@@ -189,6 +191,7 @@ impl VoidReason {
             }
             VoidReason::FilesLost => "files or rows of committed records are gone",
             VoidReason::FilesReplaced => "memory/ is not the folder that the index was filled for",
+            VoidReason::FilesAhead => "files are newer than the journal and git, which are from a backup",
             VoidReason::Voided => "files or rows have a record that neither git nor the journal has",
             VoidReason::Unfinished => "an audit of everything was begun and not finished",
             VoidReason::PositionVoid => "the journal does not have the position that the history names",

@@ -198,30 +198,43 @@ fn in_a_clone_of_a_users_repository_the_other_homes_history_is_named_and_brought
     let _ = theirs(&home, ["status"]).ok();
 }
 
+/// Puts what `home` had at `name`, kept in `old`, in the place of what it has now.
+fn put_back(home: &TestHome, old: &Path, name: &str) {
+    let now = home.join(name);
+    let _ = std::fs::remove_dir_all(&now).or_else(|_| std::fs::remove_file(&now));
+    if old.join(name).exists() {
+        copy(&old.join(name), &now);
+    }
+}
+
 #[test]
-fn a_history_whose_branch_is_gone_goes_on_where_it_was() {
-    let ways: [&[&str]; 2] = [&["branch", "-m", "main", "trunk"], &["update-ref", "-d", "refs/heads/main"]];
-    for lose in ways {
-        for has_worker in [false, true] {
-            let home = TestHome::new();
-            let gone = home.record("failure", "kept in git alone");
-            home.flush();
-            let _ = home.cmd(["retract", &gone.id]).ok();
-            let worker = has_worker.then(|| Worker::quick(&home));
-            home.flush();
-            let tip = home.git(["rev-parse", "main"]).ok().stdout;
-            let _ = home.git(lose).ok();
-            let verified = home.verify().exits(1);
-            assert!(verified.stdout.contains("refs/heads/main is gone"), "{lose:?}: {verified}");
-            let next = home.record("success", "the next one");
-            home.flush();
-            let _ = home.git(["merge-base", "--is-ancestor", tip.trim(), "main"]).ok();
-            let _ = home.git(["cat-file", "-e", &format!("main:{}", next.path)]).ok();
-            drop(worker);
-            let _ = home.cmd(["restore", &gone.id]).ok();
-            assert!(home.join(&gone.path).exists(), "{lose:?}: the history still has it");
-            assert_agree(&home);
+fn state_files_decide_over_git_journal_and_index_from_a_backup() {
+    for command in ["recover", "repair"] {
+        let home = TestHome::new();
+        let (back, gone) = (home.record("failure", "comes back"), home.record("failure", "is erased"));
+        home.flush();
+        let _ = home.cmd(["retract", &back.id]).ok();
+        let _ = home.cmd(["retract", &gone.id, "--because", "zebra words"]).ok();
+        home.flush();
+        let old = home.user().join("old");
+        copy(home.path(), &old);
+        let _ = home.cmd(["restore", &back.id]).ok();
+        let _ = home.cmd(["erase", &gone.id, "--yes"]).ok();
+        home.flush();
+        for name in [".git", ".indelible", "memory/index.db", "memory/index.db-wal", "memory/index.db-shm"] {
+            put_back(&home, &old, name);
         }
+        let _ = home.cmd([command]).ok();
+        home.flush();
+        assert!(home.join(&back.path).exists(), "{command}: the restored record has its file");
+        assert_eq!(ids(&home), std::slice::from_ref(&back.id), "{command}");
+        assert_stays_erased(&home, &gone);
+        let state = std::fs::read_to_string(home.join(&state_of(&gone))).expect("it is there");
+        assert!(!state.contains("zebra"), "{command}: {state}");
+        let log = home.git(["log", "-p", "--format=%B", "main"]).ok();
+        assert!(!log.stdout.contains("zebra"), "{command}: {log}");
+        home.recover_fully();
+        assert_agree(&home);
     }
 }
 
@@ -265,4 +278,31 @@ fn a_domains_page_from_a_backup_is_named_and_rendered_again() {
     put(&one);
     named("recover");
     assert_eq!(read(), None);
+}
+
+#[test]
+fn a_history_whose_branch_is_gone_goes_on_where_it_was() {
+    let ways: [&[&str]; 2] = [&["branch", "-m", "main", "trunk"], &["update-ref", "-d", "refs/heads/main"]];
+    for lose in ways {
+        for has_worker in [false, true] {
+            let home = TestHome::new();
+            let gone = home.record("failure", "kept in git alone");
+            home.flush();
+            let _ = home.cmd(["retract", &gone.id]).ok();
+            let worker = has_worker.then(|| Worker::quick(&home));
+            home.flush();
+            let tip = home.git(["rev-parse", "main"]).ok().stdout;
+            let _ = home.git(lose).ok();
+            let verified = home.verify().exits(1);
+            assert!(verified.stdout.contains("refs/heads/main is gone"), "{lose:?}: {verified}");
+            let next = home.record("success", "the next one");
+            home.flush();
+            let _ = home.git(["merge-base", "--is-ancestor", tip.trim(), "main"]).ok();
+            let _ = home.git(["cat-file", "-e", &format!("main:{}", next.path)]).ok();
+            drop(worker);
+            let _ = home.cmd(["restore", &gone.id]).ok();
+            assert!(home.join(&gone.path).exists(), "{lose:?}: the history still has it");
+            assert_agree(&home);
+        }
+    }
 }
