@@ -1,7 +1,9 @@
 //! What the bytes of a record's file say.
 
+use std::collections::HashSet;
+
 use super::classify::{Action, Evidence, File, State, classify};
-use super::{Collecting, Error, READ_BYTES_MAX};
+use super::{Audit, Collecting, Copied, Error, READ_BYTES_MAX};
 use crate::home::Home;
 use crate::model::RecordId;
 use crate::page::{self, StateFile};
@@ -32,6 +34,30 @@ impl Collecting {
         }
         Ok((evidence, state, classify(evidence)))
     }
+
+    /// Adds to `audit` what the file at `path` is, whose record another store has at `own`: a copy; or the record's file, which its
+    /// owner moved, if it was edited there.
+    pub(super) fn put_stray(
+        &self,
+        audit: &mut Audit,
+        (home, history): (&Home, Option<&dyn ReadCommits>),
+        path: &str,
+        own: &str,
+        pending: &HashSet<String>,
+    ) -> Result<(), Error> {
+        let id_at = |path: &str| self.paths.get(path).and_then(|it| it.file?.id);
+        if id_at(own).is_some() && id_at(own) == id_at(path) {
+            audit.copies.push(Copied { path: path.to_owned(), of: own.to_owned() });
+            return Ok(());
+        }
+        let Some(history) = history.filter(|_| self.wants_edits && !pending.contains(own)) else { return Ok(()) };
+        let bytes = home.dir().content(path, READ_BYTES_MAX)?;
+        let (Some(bytes), Some(committed)) = (bytes, history.read(own)?) else { return Ok(()) };
+        if bytes != committed && says_else(&bytes, &committed) && !history.wrote(own, &bytes)? {
+            audit.edited.push((path.to_owned(), page::id_of(&bytes)));
+        }
+        Ok(())
+    }
 }
 
 /// Whether the file at `path` says what it records.
@@ -45,10 +71,14 @@ pub(super) fn is_readable(home: &Home, path: &str) -> Result<bool, Error> {
 /// owner's own comments say nothing.
 pub(super) fn has_edit(home: &Home, committed: &dyn CommittedFile) -> Result<bool, Error> {
     let Some(bytes) = home.dir().content(committed.path(), READ_BYTES_MAX)? else { return Ok(false) };
-    let committed = String::from_utf8_lossy(&committed.read()?).into_owned();
-    let said = page::parse(committed.as_bytes()).ok().and_then(|parsed| parsed.request);
-    let Some(said) = said else { return Ok(false) };
-    Ok(!page::is_contained(&bytes, &committed, |_| Some(said.record)))
+    Ok(says_else(&bytes, &committed.read()?))
+}
+
+/// Whether the file `bytes` says something else of its record than the `committed` page.
+fn says_else(bytes: &[u8], committed: &[u8]) -> bool {
+    let said = page::parse(committed).ok().and_then(|parsed| parsed.request);
+    let text = String::from_utf8_lossy(committed);
+    said.is_some_and(|said| !page::is_contained(bytes, &text, |_| Some(said.record)))
 }
 
 /// Whether the file at `path` has bytes that the history never had there, and that no power cut left of them: then its

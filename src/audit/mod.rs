@@ -19,12 +19,9 @@ use serde::Serialize;
 
 pub use classify::{Action, Evidence, File, History as HistoryState, Row, State, classify};
 
+use self::{given_up::leave_given_up, pending::pending_paths, revisions::Known, walk::is_one_for_each_record};
 use companions::{is_ours, is_torn_companion};
 use content::has_edit;
-use given_up::leave_given_up;
-use pending::pending_paths;
-use revisions::Known;
-use walk::is_one_for_each_record;
 pub(crate) use walk::walk;
 
 use crate::fs::{self, Dir};
@@ -418,9 +415,7 @@ impl Collecting {
                 && collected.row.is_none()
                 && !collected.in_tree
             {
-                if self.paths.get(own).is_some_and(|it| it.file.is_some_and(|file| file.id == file_id)) {
-                    audit.copies.push(Copied { path: path.to_owned(), of: own.to_owned() });
-                }
+                self.put_stray(&mut audit, (home, history), path, own, pending)?;
                 continue;
             }
             let evidence = evidence(path, collected, &known_ids, &self.places, pending, &removed);

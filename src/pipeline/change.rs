@@ -266,12 +266,13 @@ impl Pipeline<'_> {
         proof: &Synced<Position>,
     ) -> Result<Changes<'o>, Error> {
         let mut changes = Changes { op, files: Vec::new(), removed: Vec::new() };
+        let moved = self.moved(op, current)?;
         match op {
             Op::Amend(amendment) => {
                 let text = amendment.record.files.first().map_or("", |file| file.text.as_str()).to_owned();
                 let path = path.clone().unwrap_or_default();
                 let file = FileImage { path, text };
-                self.write_file(op.of(), &file, proof)?;
+                self.write_file(op.of(), &file, moved.as_deref(), proof)?;
                 self.change_rows(rows, |rows| {
                     if current.page.is_none() {
                         // The history does not have it yet: the amendment carries all of it.
@@ -286,11 +287,14 @@ impl Pipeline<'_> {
                 self.say_outcome(amendment, &file.path, proof, &mut changes)?;
                 changes.files.insert(0, file);
             }
-            Op::Retract(change) => self.retract(change, path.as_deref(), rows, proof, &mut changes)?,
+            Op::Retract(change) => {
+                let state = StateFile::of_change(change, Presence::Retracted);
+                self.take_away(&state, (path.as_deref(), moved.as_deref()), rows, proof, &mut changes)?;
+            }
             Op::Restore(change) => self.restore(change, path.as_deref(), rows, proof, &mut changes)?,
             Op::Erase { of, revision } => {
                 let state = StateFile::of_erasure(*of, *revision);
-                self.take_away(&state, path.as_deref(), rows, proof, &mut changes)?;
+                self.take_away(&state, (path.as_deref(), moved.as_deref()), rows, proof, &mut changes)?;
             }
             Op::Record(_) => {}
         }
@@ -337,32 +341,30 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    pub(super) fn write_file(&mut self, of: RecordId, file: &FileImage, proof: &Synced<Position>) -> Result<(), Error> {
+    /// Gives `file` to the record `of`, where its owner `moved` it if they did.
+    pub(super) fn write_file(
+        &mut self,
+        of: RecordId,
+        file: &FileImage,
+        moved: Option<&str>,
+        proof: &Synced<Position>,
+    ) -> Result<(), Error> {
         crate::model::check_path(&file.path).map_err(|error| Error::Apply { id: of, source: error.into() })?;
         let history = self.commits.as_read();
         let has_all = |bytes: &[u8]| has_all(history, of, file, bytes);
-        let written = ChangedFiles::new(self.home)?.write(of, file, self.ours(of), has_all, proof)?;
+        let is_ours = |_: &str, bytes: &[u8]| self.ours(of)(&file.path, bytes);
+        let place = FileImage { path: moved.unwrap_or(&file.path).to_owned(), text: file.text.clone() };
+        let written = ChangedFiles::new(self.home)?.write(of, &place, is_ours, has_all, proof)?;
         self.counts.files_written += u64::from(written == Written::New);
         Ok(())
     }
 
-    fn retract(
-        &mut self,
-        change: &Change,
-        path: Option<&str>,
-        rows: &mut RowsNow,
-        proof: &Synced<Position>,
-        changes: &mut Changes<'_>,
-    ) -> Result<(), Error> {
-        let state = StateFile::of_change(change, Presence::Retracted);
-        self.take_away(&state, path, rows, proof, changes)
-    }
-
-    /// Takes the record of `state` out of files and rows, and writes its state file.
+    /// Takes the record of `state` out of files and rows, and writes its state file. The history has or had its page at `path`; its
+    /// owner may have `moved` the file.
     fn take_away(
         &mut self,
         state: &StateFile,
-        path: Option<&str>,
+        (path, moved): (Option<&str>, Option<&str>),
         rows: &mut RowsNow,
         proof: &Synced<Position>,
         changes: &mut Changes<'_>,
@@ -380,6 +382,13 @@ impl Pipeline<'_> {
         for path in path.map(str::to_owned).into_iter().chain(log).chain(outcome) {
             files.remove(state.of, &path, self.ours(state.of), proof)?;
             changes.removed.push(path);
+        }
+        if let (Some(path), Some(moved)) = (path, moved) {
+            let logs = RecordPath(path).log().zip(RecordPath(moved).log());
+            for (path, moved) in logs.into_iter().chain([(path.to_owned(), moved.to_owned())]) {
+                let ours = self.ours(state.of);
+                files.remove(state.of, &moved, |_: &str, bytes: &[u8]| ours(&path, bytes), proof)?;
+            }
         }
         self.change_rows(rows, |rows| rows.hide(state))?;
         changes.files.push(FileImage { path: state.path(), text: state.text() });
@@ -408,7 +417,7 @@ impl Pipeline<'_> {
         let page = path.unwrap_or_default();
         changes.files.extend(page::outcome_file(change.of, created_at, &request.record, amended.as_ref(), page));
         for file in &changes.files {
-            self.write_file(change.of, file, proof)?;
+            self.write_file(change.of, file, None, proof)?;
         }
         ChangedFiles::new(self.home)?.mark(&state, proof)?;
         let path = path.map_or("", |path| RecordPath(path).shown());

@@ -37,6 +37,7 @@ mod hidden;
 mod lag;
 mod log;
 mod mend;
+mod moved;
 mod open;
 mod order;
 mod ours;
@@ -215,6 +216,8 @@ pub struct Pipeline<'h> {
     /// Whether entries were appended to the journal behind what was to be committed: an operation that joins others or
     /// waits, or copies.
     has_joined: bool,
+    /// The records' files that were found where their owner moved them.
+    moved: Option<moved::Moved>,
     last_commit: Instant,
     counts: Counts,
     exclusive: &'h Exclusive<'h>,

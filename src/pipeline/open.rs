@@ -76,6 +76,7 @@ impl<'h> Pipeline<'h> {
             lag: Lag::unknown(),
             removed: HashSet::new(),
             has_joined: false,
+            moved: None,
             void: None,
             last_commit: Instant::now(),
             counts: Counts::default(),

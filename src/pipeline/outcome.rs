@@ -26,7 +26,7 @@ impl Pipeline<'_> {
         let Some(path) = outcome_beside(page) else { return Ok(()) };
         match page::outcome_file(change.of, record.created_at, &record.record, record.amended.as_ref(), page) {
             Some(file) => {
-                self.write_file(change.of, &file, proof)?;
+                self.write_file(change.of, &file, None, proof)?;
                 changes.files.push(file);
             }
             None if self.commits.read(&path)?.is_some_and(|bytes| page::id_of(&bytes) == Some(change.of)) => {

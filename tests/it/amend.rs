@@ -312,3 +312,35 @@ fn an_amendment_that_something_is_in_the_way_of_is_not_called_done() {
     }
     assert_agree(&home);
 }
+
+#[test]
+fn a_record_whose_file_was_moved_is_amended_and_retracted_where_it_is() {
+    let home = TestHome::new();
+    let (receipt, _) = titled(&home, "moved");
+    let (own, place) = (home.join(&receipt.path), home.join("memory/failures/mine/two.md"));
+    fs::create_dir(place.parent().expect("a folder")).expect("it can be made");
+    fs::rename(&own, &place).expect("it can be moved");
+    let _ = home.verify().exits(0);
+    let _ = home.cmd(["amend", &receipt.id, "--title", "amended"]).ok();
+    assert!(!own.exists(), "there is one file");
+    let page = fs::read_to_string(&place).expect("it is there");
+    assert!(page.contains("amended"), "{page}");
+    let verified = home.verify().exits(0);
+    assert!(!verified.stdout.contains("copy"), "{verified}");
+    // An edit of it is seen, and can be taken.
+    fs::write(&place, page + "words by hand\n").expect("writable");
+    let verified = home.verify().exits(1);
+    assert!(verified.stdout.contains("mine/two.md"), "{verified}");
+    let from_files = ["amend", "--from-files", place.to_str().expect("UTF-8")];
+    let taken = home.cmd(from_files).ok();
+    assert!(taken.stdout.starts_with("amended: "), "{taken}");
+    assert!(shown(&home, &receipt.id).to_string().contains("words by hand"));
+    assert!(!own.exists(), "there is one file");
+    let _ = home.verify().exits(0);
+    let _ = home.cmd(["retract", &receipt.id]).ok();
+    assert!(!own.exists() && !place.exists(), "nothing of it is readable");
+    assert_agree(&home);
+    let _ = home.cmd(["restore", &receipt.id]).ok();
+    assert!(fs::read_to_string(&own).expect("it is back").contains("words by hand"));
+    assert_agree(&home);
+}

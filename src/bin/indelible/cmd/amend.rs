@@ -132,13 +132,26 @@ impl FromFiles<'_> {
         let own = self.view.get(*id, path.as_deref()).map_err(reading::failed(WHAT))?.visible();
         let own = own.map(|it| RecordPath(&it.path).page().into_owned()).or_else(|| path.clone());
         let own = own.ok_or_else(|| Failure::of(WHAT, &revise::Error::Unknown { id: *id }))?;
-        if let Some(copy) = path.as_ref().filter(|path| **path != own) {
-            return Err(refused(format!("{} is a copy: the file of {id} is {}", line_of(copy), line_of(&own))));
-        }
-        let bytes = self.home.dir().content(&own, limits::FILE_BYTES_MAX as u64);
+        let named = path.as_ref().filter(|path| **path != own);
+        let place = match named {
+            // Its owner moved it there.
+            Some(named) if !self.is_there(&own) => named,
+            Some(copy) => {
+                return Err(refused(format!("{} is a copy: the file of {id} is {}", line_of(copy), line_of(&own))));
+            }
+            None => &own,
+        };
+        let bytes = self.home.dir().content(place, limits::FILE_BYTES_MAX as u64);
         let bytes = bytes.map_err(|error| Failure::new(Exit::Input, WHAT).because(&error))?;
-        let bytes = bytes.ok_or_else(|| refused(format!("{} is not there", line_of(&own))))?;
-        self.plan(*id, &own, bytes)
+        let bytes = bytes.ok_or_else(|| {
+            refused(format!("{} is not there; if you moved it, name the file by its path", line_of(place)))
+        })?;
+        self.plan(*id, place, bytes)
+    }
+
+    /// Whether something is at `path`.
+    fn is_there(&self, path: &str) -> bool {
+        !matches!(self.home.dir().find(path), Ok(None))
     }
 
     fn plan(&self, id: RecordId, path: &str, bytes: Vec<u8>) -> Result<Planned, Failure> {
