@@ -223,8 +223,10 @@ impl Sifted {
         let mut sieve = Sieve::of(ask.query);
         let is_filtered = !states.is_empty() || !ask.filter.is_empty() || ask.query.filters().next().is_some();
         let mut failed = None;
-        let is_whole = index.for_each_text(after.map(|it| (it.created_at.as_str(), it.id.as_str())), |row| {
-            if self.rows >= ROWS_QUICK && self.rows.is_multiple_of(ROWS_A_LOOK) && Instant::now() >= deadline {
+        let after = after.map(|it| (it.created_at.as_str(), it.id.as_str()));
+        let is_over = || Instant::now() >= deadline;
+        let is_whole = index.for_each_text(after, is_over, |row| {
+            if self.rows >= ROWS_QUICK && self.rows.is_multiple_of(ROWS_A_LOOK) && is_over() {
                 return ControlFlow::Break(());
             }
             if row.is_verdict() {
