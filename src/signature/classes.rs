@@ -24,6 +24,9 @@ pub(super) struct Class {
     pub(super) find: fn(&View<'_>) -> Option<Found>,
 }
 
+/// The name of the class of the last line of a short output.
+pub(super) const LAST: &str = "last";
+
 const fn strong(name: &'static str, asks: Asks, find: fn(&View<'_>) -> Option<Found>) -> Class {
     Class { name, is_strong: true, asks, find }
 }
@@ -46,5 +49,5 @@ pub(super) const CLASSES: [Class; 14] = [
     strong("fatal", Asks::Program, plain::fatal),
     strong("program", Asks::Nothing, plain::program),
     weak("generic", Asks::Call, plain::generic),
-    weak("last", Asks::Call, plain::last),
+    weak(LAST, Asks::Call, plain::last),
 ];

@@ -1,5 +1,6 @@
 //! Lines by their form that close an output: counts, times, advice. They say that something failed, and not what.
 
+use super::telling;
 use super::words::{EMPTY, begins_with};
 
 /// How advice begins.
@@ -33,6 +34,9 @@ const ADVICE: &[&str] = &[
 ];
 /// What advice has in it.
 const OF_ADVICE: &[&str] = &["See above for", "Run with --", "See log for", "for more details", "for details."];
+
+/// What parts of a line end with.
+const PARTS: [&str; 7] = [". ", "! ", "; ", ": ", ", ", " (", " - "];
 
 /// Words that a count or a time is made of, beside those of `EMPTY`.
 const OF_COUNTS: &[&str] = &[
@@ -151,10 +155,27 @@ const UNITS: &[&str] = &["ms", "s", "sec", "secs", "seconds", "min", "minutes", 
 
 /// Whether `line` closes an output.
 pub(super) fn closes(line: &str) -> bool {
-    begins_with(line, ADVICE)
-        || OF_ADVICE.iter().any(|part| line.contains(part))
-        || is_only_counts(line)
-        || ends_in_time(line)
+    begins_with(line, ADVICE) || is_only_advice(line) || is_only_counts(line) || ends_in_time(line)
+}
+
+/// Whether the line has advice in it, and tells nothing besides: `Compilation error. See log for more details`.
+fn is_only_advice(line: &str) -> bool {
+    let advises = |part: &str| OF_ADVICE.iter().any(|it| part.contains(it));
+    if !advises(line) {
+        return false;
+    }
+    // A stop that ends the line is a part of some advice.
+    let mut rest = line;
+    let mut told = String::new();
+    while !rest.is_empty() {
+        let end = PARTS.iter().filter_map(|it| rest.find(it).map(|at| at + it.len())).min().unwrap_or(rest.len());
+        let (part, behind) = rest.split_at(end);
+        if !advises(part) && !begins_with(part, ADVICE) {
+            told.push_str(part);
+        }
+        rest = behind;
+    }
+    !telling::tells(&told)
 }
 
 /// Whether the line has a number, and no word but those of counts and times: `Tests: 1 failed, 2 total`, `Total time: 3 s`. So is
@@ -207,6 +228,8 @@ mod tests {
             "1 runs, 1 assertions, 1 failures, 0 errors, 0 skips",
             "1 file would be reformatted, 3 files would be left unchanged.",
             "> Compilation error. See log for more details",
+            "> Run with --stacktrace option to get the stack trace. Run with --scan to get full insights.",
+            "Consult the log (tax.log) for more details",
         ] {
             assert!(closes(line), "{line}");
         }
@@ -217,6 +240,8 @@ mod tests {
             "1 file is locked by tax.lock",
             "expected 7, got 8 at tax_rate",
             "failed",
+            "error: cannot reach host db1, see the log for details.",
+            "cannot open tax.lock. See log for more details",
         ] {
             assert!(!closes(line), "{line}");
         }

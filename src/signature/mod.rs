@@ -27,7 +27,7 @@ mod telling;
 mod view;
 mod words;
 
-use self::classes::{Asks, CLASSES};
+use self::classes::{Asks, CLASSES, LAST};
 pub use self::key::Key;
 use self::program::Programs;
 pub(crate) use self::program::{behind_wrapper, program_name, subcommand};
@@ -107,7 +107,12 @@ pub fn signature(command: &str, cwd: &str, exit: Option<i32>, output: &[u8], was
 /// The line of `output` that `signature` was made of, as it was printed, without colours; `None` if no line is like it. The
 /// command ran in the folder `cwd`.
 pub fn error_line(signature: &Signature, cwd: &str, output: &[u8]) -> Option<String> {
-    let first = normalise::without_sum(signature.text.split(" | ").next()?);
+    // Of the class `last`, what was said before comes first.
+    let line = match signature.class {
+        LAST => signature.text.rsplit(" | ").next()?,
+        _ => signature.text.split(" | ").next()?,
+    };
+    let first = normalise::without_sum(line);
     if first.is_empty() {
         return None;
     }

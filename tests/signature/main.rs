@@ -10,7 +10,7 @@ mod tools;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use indelible::signature::{Signature, signature};
+use indelible::signature::{Signature, error_line, signature};
 use serde::Deserialize;
 
 /// One output of a failure.
@@ -140,5 +140,24 @@ fn what_a_host_has_cut_counts_only_if_it_is_certain() {
         assert!(of(output, false).is_some() && of(output, true).is_none(), "{output}");
         let marked = format!("... [120 lines truncated] ...\n{output}");
         assert_eq!(of(&marked, false), None, "{output}");
+    }
+}
+
+/// Of a short output that nothing marks as an error, the last line is the one that a person is shown.
+#[test]
+fn the_error_line_is_the_one_that_says_what_went_wrong() {
+    for (command, output, class, line) in [
+        ("ship it", "Sending parcel 7 to the depot\nthe depot is closed today", "last", "the depot is closed today"),
+        ("ship it", "the depot is closed today", "last", "the depot is closed today"),
+        (
+            "ship it",
+            "error: cannot reach host db1, see the log for details.\nbye for now\nand more\nlines",
+            "fatal",
+            "error: cannot reach host db1, see the log for details.",
+        ),
+    ] {
+        let found = signature(command, "/w", Some(1), output.as_bytes(), false).expect(output);
+        assert_eq!(found.class, class, "{output}");
+        assert_eq!(error_line(&found, "/w", output.as_bytes()).as_deref(), Some(line));
     }
 }
