@@ -55,6 +55,76 @@ const WORDS: [&str; 7] = ["pass", "pwd", "secret", "token", "credential", "key",
 const OF_CONNECTIONS: [&str; 9] =
     ["host=", "hostaddr=", "dbname=", "server=", "data source=", "database=", "sslmode=", "initial catalog=", "uid="];
 
+/// The fewest letters of a password that is nothing but letters, where no other field is beside it.
+const LETTERS_MIN: usize = 8;
+/// Words for what is with a password, of as many letters.
+const STATES: [&str; 43] = [
+    "accepted",
+    "anonymous",
+    "autofill",
+    "changeme",
+    "configured",
+    "dangerous",
+    "default",
+    "defaults",
+    "deprecated",
+    "different",
+    "disabled",
+    "encrypted",
+    "example",
+    "expected",
+    "forbidden",
+    "forgotten",
+    "generated",
+    "hardcoded",
+    "identical",
+    "included",
+    "incorrect",
+    "interactive",
+    "internal",
+    "matching",
+    "mismatch",
+    "omitted",
+    "optional",
+    "plaintext",
+    "prompted",
+    "protected",
+    "provided",
+    "readonly",
+    "received",
+    "rejected",
+    "required",
+    "sensitive",
+    "something",
+    "supplied",
+    "undefined",
+    "unchanged",
+    "unlocked",
+    "unsupported",
+    "whatever",
+];
+/// What names of code and what fills in for a value have in them.
+const OF_NAMES: [&str; 18] = [
+    "pass",
+    "pwd",
+    "word",
+    "secret",
+    "token",
+    "credential",
+    "hash",
+    "value",
+    "input",
+    "param",
+    "field",
+    "user",
+    "string",
+    "text",
+    "name",
+    "from",
+    "file",
+    "your",
+];
+
 /// What a name says of its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Named {
@@ -147,10 +217,26 @@ fn is_secret(text: &str, separator: usize, value: &Range<usize>, named: Named) -
         (Named::Password, "=") => {
             let has_sign = part.contains(['!', '#', '@', '^', '~', '$']);
             let is_made = part.len() >= 6 && (has_digit || has_sign && has_letter);
-            is_made || part.len() >= 3 && is_of_connection(text, separator, value)
+            is_made || part.len() >= 3 && is_of_connection(text, separator, value) || is_chosen(text, separator, value)
         }
         (Named::Password, _) => part.len() >= 6 && has_digit && has_letter,
     }
+}
+
+/// Whether `value` is a password of letters alone that a person chose: no word that says what is with a password, and no name of
+/// code.
+fn is_chosen(text: &str, separator: usize, value: &Range<usize>) -> bool {
+    let word = text[value.clone()].trim_end_matches(['.', '!', '?', ':']);
+    let is_of_letters =
+        word.bytes().skip(1).all(|byte| byte.is_ascii_lowercase()) && word.starts_with(char::is_alphabetic);
+    let lower = word.to_ascii_lowercase();
+    let name = text[..separator].rsplit(|c: char| c.is_whitespace() || ENDS.contains(&c)).next().unwrap_or_default();
+    word.len() >= LETTERS_MIN
+        && is_of_letters
+        && !name.contains('.')
+        && !STATES.contains(&lower.as_str())
+        && !OF_NAMES.iter().any(|part| lower.contains(part))
+        && !Around::of(text, separator, value).is_argument()
 }
 
 /// Whether `value` names something: a path, a field, another variable.
@@ -172,20 +258,38 @@ fn is_reference(value: &str) -> bool {
         || drive
 }
 
+/// What stands around a name and its value in their line.
+struct Around<'t> {
+    /// What stands before the name.
+    fields: &'t str,
+    behind: &'t str,
+}
+
+impl<'t> Around<'t> {
+    fn of(text: &'t str, separator: usize, value: &Range<usize>) -> Around<'t> {
+        let begin = text.floor_char_boundary(separator.saturating_sub(LINE_BYTES_MAX));
+        let before = text[begin..separator].rsplit('\n').next().unwrap_or_default();
+        let end = text.floor_char_boundary(value.end.saturating_add(LINE_BYTES_MAX));
+        let behind = text[value.end..end].split('\n').next().unwrap_or_default();
+        let fields = before.trim_end_matches(|c: char| !c.is_whitespace() && c != ';').trim_end();
+        Around { fields, behind }
+    }
+
+    /// Whether the value is an argument in code.
+    fn is_argument(&self) -> bool {
+        self.fields.ends_with([',', '(']) || self.behind.starts_with([',', ')'])
+    }
+}
+
 /// Whether the line around `value` is a string for a connection: other fields of one, parted by spaces or by `;`.
 fn is_of_connection(text: &str, separator: usize, value: &Range<usize>) -> bool {
-    let begin = text.floor_char_boundary(separator.saturating_sub(LINE_BYTES_MAX));
-    let before = text[begin..separator].rsplit('\n').next().unwrap_or_default();
-    let end = text.floor_char_boundary(value.end.saturating_add(LINE_BYTES_MAX));
-    let behind = text[value.end..end].split('\n').next().unwrap_or_default();
-    let fields = before.trim_end_matches(|c: char| !c.is_whitespace() && c != ';').trim_end();
-    let is_exported = fields.ends_with("export");
-    let is_argument = fields.ends_with([',', '(']) || behind.starts_with([',', ')']);
+    let around = Around::of(text, separator, value);
     let has_field = |part: &str| {
         let lower = part.to_ascii_lowercase();
         OF_CONNECTIONS.iter().any(|field| lower.contains(field))
     };
-    !is_argument && (is_exported || has_field(fields) || has_field(behind))
+    let is_exported = around.fields.ends_with("export");
+    !around.is_argument() && (is_exported || has_field(around.fields) || has_field(around.behind))
 }
 
 #[cfg(test)]
