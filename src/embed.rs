@@ -103,7 +103,7 @@ impl<'h> Query<'h> {
     pub fn get(&self, name: &str) -> Result<Option<Recorded>, query::Error> {
         match lookup(&self.view, name, None)? {
             Named::One { id, path } => Ok(self.view.get(id, path.as_deref())?.visible()),
-            Named::Several(_) | Named::Nothing => Ok(None),
+            Named::Several { .. } | Named::Nothing => Ok(None),
         }
     }
 

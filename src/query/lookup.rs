@@ -28,8 +28,13 @@ pub enum Named {
         /// Its page, relative to the home.
         path: Option<String>,
     },
-    /// Several records: the text is the end of each one's id. At most ten are listed.
-    Several(Vec<RecordId>),
+    /// Several records: the text is the end of each one's id.
+    Several {
+        /// The first of them: at most ten.
+        ids: Vec<RecordId>,
+        /// Whether there are more.
+        is_more: bool,
+    },
     /// None.
     Nothing,
 }
@@ -99,11 +104,12 @@ fn by_end(view: &View<'_>, end: &str) -> Result<Named, Error> {
     }
     found.sort_unstable();
     found.dedup();
+    let is_more = found.len() > CANDIDATES_MAX;
     found.truncate(CANDIDATES_MAX);
     Ok(match found[..] {
         [] => Named::Nothing,
         [id] => Named::One { id, path: path_of(view, id) },
-        _ => Named::Several(found),
+        _ => Named::Several { ids: found, is_more },
     })
 }
 

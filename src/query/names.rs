@@ -11,6 +11,8 @@ use super::{Error, Seen, View};
 
 /// How many rows are looked at.
 const ROWS_MAX: usize = 50_000;
+/// How many rows, and how many records of the journal, are read that search.db does not have yet: the newest.
+const BESIDE_MAX: usize = 1_000;
 
 /// The names of the sort `name` that records have, the most used first, at most `max`.
 ///
@@ -21,15 +23,27 @@ pub fn known(view: &View<'_>, name: Name, max: usize) -> Result<Vec<String>, Err
 }
 
 fn known_in(view: &View<'_>, name: Name, max: usize) -> Result<Vec<String>, Error> {
+    if let Some(search) = view.search() {
+        let mut names = search::names(search.connection(), name, max)?;
+        let beside = view.rows_beside(super::search::ROWS_MAX)?;
+        let newest = beside.into_iter().rev().take(BESIDE_MAX);
+        for id in newest.chain(view.pending.newest_first().into_iter().take(BESIDE_MAX)) {
+            if let Seen::Visible(recorded) = view.get(id, view.pending.path_of(id))? {
+                let facts = facts_of(&recorded);
+                let is_new = |text: &&str| !names.iter().any(|is| is == text);
+                let new: Vec<String> = names_of(&facts, name).into_iter().filter(is_new).map(str::to_owned).collect();
+                names.extend(new);
+            }
+        }
+        names.truncate(max);
+        return Ok(names);
+    }
     let mut counts: HashMap<String, u64> = HashMap::new();
     let mut add = |facts: &Facts| {
         for text in names_of(facts, name) {
             *counts.entry(text.to_owned()).or_default() += 1;
         }
     };
-    if let Some(search) = view.search() {
-        return Ok(search::names(search.connection(), name, max)?);
-    }
     let mut left = ROWS_MAX;
     if let Some(index) = &view.index {
         index.for_each_facts(|facts| {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
 
+use crate::model::text::number;
 use crate::model::{Kind, RecordId, Revision};
 use crate::search::{self, BestLine, Filter, Parts, Query, best_line};
 
@@ -121,45 +122,38 @@ pub(super) fn without_lines(view: &View<'_>, ask: &Ask<'_>) -> Result<Found, Err
 fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, Error> {
     let states = InStates::of(view, ask)?;
     let mut beside = Beside::default();
-    let mut notes: Vec<String> = states.note().into_iter().chain(ask.query.note()).collect();
+    let mut notes: Vec<String> = states.note().into_iter().collect();
     let database = view.search();
-    let (standing, mut complete) = match (&database, &view.index) {
-        (Some(database), Some(_)) => {
-            let mut behind = view.rows_beside(ROWS_MAX)?;
-            if !states.is_empty() {
-                behind.extend(view.states_beside()?);
-            }
-            let is_all = behind.len() <= ROWS_MAX;
-            beside.put_rows(view, behind)?;
-            // While it is being built, records behind the cursor are not in it.
-            let is_whole = match database.cursor() {
-                None => is_all,
-                Some(cursor) => beside.put_newest(view, (ask, &states), Some(cursor), &mut notes)? && is_all,
-            };
-            if !is_all {
-                notes.push(
-                    "search.db is far behind: until a worker has brought it up to date (`indelible worker --detach` starts \
-                     one), some records are not found"
-                        .into(),
-                );
-            }
-            (if is_all && database.is_complete() { Standing::UpToDate } else { Standing::Behind }, is_whole)
-        }
-        (Some(database), None) => (if database.is_complete() { Standing::UpToDate } else { Standing::Behind }, false),
-        (None, _) => (Standing::Missing, beside.put_newest(view, (ask, &states), None, &mut notes)?),
-    };
-    complete &= beside.put_pending(view, ask, &mut notes)?;
+    // What is sifted is sifted by the words, so these are chosen before.
+    let is_sifted = view.index.is_none() || database.is_none_or(|it| it.cursor().is_some());
+    let known: Vec<&Connection> = database.iter().map(|it| it.connection()).collect();
+    let rarest = if is_sifted { ask.query.of_rarest(&known, false)? } else { None };
+    let ask = &Ask { query: rarest.as_ref().unwrap_or(ask.query), ..*ask };
+    let (standing, is_whole) = put_beside(view, (ask, &states), &mut beside, &mut notes)?;
+    let mut complete = beside.put_pending(view, ask, &mut notes)? && is_whole;
     let (rows_beside, pending) = (beside.rows, beside.pending);
     let memory = if beside.records.is_empty() && database.is_some() { None } else { Some(beside.source()?) };
     let Beside { records, gone, left_out, .. } = beside;
-    let sources: Vec<&Connection> = database.iter().map(|it| it.connection()).chain(&memory).collect();
-    let gone = database.is_some().then_some(&gone);
+    let sources: Vec<&Connection> = known.into_iter().chain(&memory).collect();
+    let rarest = ask.query.of_rarest(&sources, complete)?;
+    let ask = &Ask { query: rarest.as_ref().unwrap_or(ask.query), ..*ask };
+    notes.extend(ask.query.note());
     let limit = if ask.limit == 0 { usize::MAX } else { ask.limit };
     let accepts = |id, is_golden| states.accepts(id, is_golden);
     let chosen = (!states.is_empty()).then_some(search::Chosen { accepts: &accepts, ids: states.ids() });
+    let gone = database.is_some().then_some(&gone);
     let options =
         search::Options { limit: limit.saturating_add(SPARE), project: ask.project, now: ask.now, gone, chosen };
     let mut found = search::find_beside(&sources, &left_out, ask.query, ask.filter, &options)?;
+    let search::Looked { words, frequent, candidates, left_over, .. } = found.looked;
+    if left_over > 0 && states.ids().is_some() {
+        let all = number((candidates + left_over) as u64);
+        notes.push(format!(
+            "of about {all} records in these states, the likeliest {} were looked at",
+            number(candidates as u64)
+        ));
+        complete = false;
+    }
     let retired = put_retired_last(view, &mut found.hits)?;
     let mut hits = Vec::new();
     for hit in found.hits {
@@ -171,9 +165,42 @@ fn search_in(view: &View<'_>, ask: &Ask<'_>, with_lines: bool) -> Result<Found, 
         let is_retired = retired.contains(&recorded.id);
         hits.push(Hit { recorded, is_retired, score: hit.score, parts: hit.parts, matched: hit.matched, line });
     }
-    let search::Looked { words, frequent, candidates, .. } = found.looked;
     let looked = Looked { search: standing, rows_beside, pending, complete, words, frequent, candidates };
     Ok(Found { hits, looked, notes })
+}
+
+/// Puts the rows that search.db lacks into `beside`. Returns what search.db can contribute, and whether all rows were looked at.
+fn put_beside(
+    view: &View<'_>,
+    (ask, states): (&Ask<'_>, &InStates),
+    beside: &mut Beside,
+    notes: &mut Vec<String>,
+) -> Result<(Standing, bool), Error> {
+    let Some(database) = view.search() else {
+        return Ok((Standing::Missing, beside.put_newest(view, (ask, states), None, notes)?));
+    };
+    if view.index.is_none() {
+        return Ok((if database.is_complete() { Standing::UpToDate } else { Standing::Behind }, false));
+    }
+    let mut behind = view.rows_beside(ROWS_MAX)?;
+    if !states.is_empty() {
+        behind.extend(view.states_beside()?);
+    }
+    let is_all = behind.len() <= ROWS_MAX;
+    beside.put_rows(view, behind)?;
+    // While it is being built, records behind the cursor are not in it.
+    let is_whole = match database.cursor() {
+        None => is_all,
+        Some(cursor) => beside.put_newest(view, (ask, states), Some(cursor), notes)? && is_all,
+    };
+    if !is_all {
+        notes.push(
+            "search.db is far behind: until a worker has brought it up to date (`indelible worker --detach` starts one), some \
+             records are not found"
+                .into(),
+        );
+    }
+    Ok((if is_all && database.is_complete() { Standing::UpToDate } else { Standing::Behind }, is_whole))
 }
 
 /// Puts the rules among `hits` that are retired behind all others, and returns them. No other hits are looked at than these: a

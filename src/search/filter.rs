@@ -269,7 +269,7 @@ fn period(filter: &'static str, text: &str, now: &Zoned) -> Result<(Timestamp, T
     let parsed = || {
         let zone = now.time_zone();
         let days = |from: Date, span: Span| -> Option<(Timestamp, Timestamp)> {
-            Some((start(from, zone)?, start(from.checked_add(span).ok()?, zone)?))
+            Some((start(from, zone), from.checked_add(span).map_or(Timestamp::MAX, |end| start(end, zone))))
         };
         if let Some(span) = ago(text) {
             let moment = now.checked_sub(span).ok()?.timestamp();
@@ -287,7 +287,7 @@ fn period(filter: &'static str, text: &str, now: &Zoned) -> Result<(Timestamp, T
         match () {
             () if has_form("0000") => days(format!("{text}-01-01").parse().ok()?, 1.year()),
             () if has_form("0000-00") => days(format!("{text}-01").parse().ok()?, 1.month()),
-            () if has_form("0000-00-00") => days(text.parse().ok()?, 1.day()),
+            () if has_form("0000-00-00") || has_form("00000000") => days(text.parse().ok()?, 1.day()),
             () => {
                 let moment = text.parse::<Timestamp>().ok().or_else(|| {
                     let local: jiff::civil::DateTime = text.parse().ok()?;
@@ -300,8 +300,9 @@ fn period(filter: &'static str, text: &str, now: &Zoned) -> Result<(Timestamp, T
     parsed().ok_or_else(|| UnknownValue::new(filter, text, TIMES.to_vec()))
 }
 
-fn start(date: Date, zone: &TimeZone) -> Option<Timestamp> {
-    Some(date.to_zoned(zone.clone()).ok()?.timestamp())
+/// When `date` begins; the last moment that can be written, if it is behind that.
+fn start(date: Date, zone: &TimeZone) -> Timestamp {
+    date.to_zoned(zone.clone()).map_or(Timestamp::MAX, |begin| begin.timestamp())
 }
 
 /// `12h`, `7d`, `2w`, `3mo`, `1y`.
@@ -319,4 +320,21 @@ fn ago(text: &str) -> Option<Span> {
         _ => return None,
     }
     .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_without_dashes_and_the_last_of_all_are_days() {
+        let now: Zoned = "2026-11-30T12:00:00[UTC]".parse().expect("a time");
+        let period = |text| period("until", text, &now).expect("a time");
+        let day = ("2026-11-30T00:00:00Z".parse().expect("a time"), "2026-12-01T00:00:00Z".parse().expect("a time"));
+        assert_eq!(period("2026-11-30"), day);
+        assert_eq!(period("20261130"), day);
+        for text in ["9999-12-31", "9999-12", "9999"] {
+            assert_eq!(period(text).1, Timestamp::MAX, "{text}");
+        }
+    }
 }

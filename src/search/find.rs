@@ -7,8 +7,7 @@
 //!    Of a frequent word that is asked for alone, the newest records are looked at, those with it in the title first.
 //! 2. If fewer than [`CANDIDATES_MIN`] records were found, the frequent words are looked for together: the three rarest, then
 //!    two, then one, newest first.
-//! 3. Of the records that have all words of a phrase, the newest [`PHRASE_MAX`] are looked at for whether they have them side
-//!    by side: the full-text index knows no places.
+//! 3. Phrases are looked for in the records that have all of their words (`phrases`).
 //! 4. The best [`CANDIDATES_MAX`] of all these are scored in full ([`super::score`]).
 //! 5. If the filters take no more than [`FEW`] records, these are the candidates instead. Otherwise candidates are held
 //!    against the filters one by one, and the full-text index is asked for words and filters together where that yields
@@ -24,7 +23,7 @@ use rusqlite::Connection;
 use super::age::Age;
 use super::filter::Filter;
 use super::listing::Located;
-use super::query::{Phrase, Query, Word};
+use super::query::{Query, Word};
 use super::rank::{Candidate, Ranked};
 use super::schema::fact;
 use super::score::{self, Parts, Scorer, Totals};
@@ -37,7 +36,7 @@ const POSTINGS_MAX: usize = 30_000;
 /// The candidates with which no more are looked for.
 const CANDIDATES_MIN: usize = 200;
 /// The candidates that are scored in full.
-const CANDIDATES_MAX: usize = 400;
+pub(super) const CANDIDATES_MAX: usize = 400;
 /// A word that more records have is frequent.
 const FREQUENT: f64 = 1_000.0;
 /// The candidates that are held against a filter, before the full-text index is asked for both.
@@ -48,10 +47,6 @@ const HELD_MAX: usize = 10_000;
 const FEW: usize = 1_000;
 /// What a record is worth more than another that was found together with it, if the word is in its title.
 const IN_TITLE: f64 = 1e-3;
-/// The records that are looked at for a phrase.
-const PHRASE_MAX: usize = 3_000;
-/// What a record is worth, before it is scored, that has a phrase of the query: more than all words together.
-const PHRASE: f64 = 1e6;
 
 /// What a search may be told besides the query.
 #[derive(Clone, Copy, Debug)]
@@ -105,10 +100,14 @@ pub struct Looked {
     pub frequent: Vec<String>,
     /// The postings that were read.
     pub postings: usize,
+    /// The records that were looked at for phrases.
+    pub phrase_records: usize,
     /// The records that were scored in full.
     pub candidates: usize,
     /// Whether more records may match than were looked at.
     pub is_bounded: bool,
+    /// How many candidates were not looked at at all: the others are likelier.
+    pub left_over: usize,
     /// Whether the query was longer than what is looked at.
     pub is_cut: bool,
 }
@@ -124,7 +123,7 @@ pub struct LeftOut {
 }
 
 /// A record in a source: the source's number and the record's.
-type Place = (usize, i64);
+pub(super) type Place = (usize, i64);
 
 /// The records that `query` and `filter` find in `sources`, the best first.
 ///
@@ -161,20 +160,20 @@ pub fn find_beside(
     search.rank(&scorer, options)
 }
 
-struct Search<'q, 'c> {
-    sources: Vec<Source<'c>>,
+pub(super) struct Search<'q, 'c> {
+    pub(super) sources: Vec<Source<'c>>,
     left_out: &'q LeftOut,
-    query: &'q Query,
-    looked: Looked,
+    pub(super) query: &'q Query,
+    pub(super) looked: Looked,
     /// Candidates, with what each is about worth.
-    found: Vec<(Place, f64)>,
+    pub(super) found: Vec<(Place, f64)>,
     /// Whether these are all that the filters take.
     is_few: bool,
 }
 
 /// Words as a string of the full-text index's own syntax, which stems them: a stem would be stemmed again (`databas`). A word has
 /// letters and digits only.
-fn quoted(words: &str) -> String {
+pub(super) fn quoted(words: &str) -> String {
     format!("\"{words}\"")
 }
 
@@ -206,9 +205,7 @@ impl Search<'_, '_> {
             self.find_frequent(&unread)?;
         }
         self.looked.is_bounded |= !unread.is_empty();
-        for phrase in &self.query.phrases {
-            self.find_phrase(phrase)?;
-        }
+        self.find_phrases()?;
         if self.query.is_empty() {
             for number in 0..self.sources.len() {
                 let newest = self.sources[number].newest_matching(None, FEW)?;
@@ -343,23 +340,6 @@ impl Search<'_, '_> {
         Ok(())
     }
 
-    /// Looks for the words of a phrase side by side.
-    fn find_phrase(&mut self, phrase: &Phrase) -> rusqlite::Result<()> {
-        let words: Vec<_> = phrase.tokens.iter().map(|it| quoted(it)).collect();
-        for (number, source) in self.sources.iter_mut().enumerate() {
-            let docs = source.newest_matching(Some(&words.join(" AND ")), PHRASE_MAX)?;
-            self.looked.is_bounded |= docs.len() == PHRASE_MAX;
-            let mut left = CANDIDATES_MAX;
-            for doc in docs {
-                if left > 0 && source.sequence(doc, |it| score::has(it, phrase))? == Some(true) {
-                    self.found.push(((number, doc), PHRASE));
-                    left -= 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn find_matching(&mut self, words: &str, value: f64) -> rusqlite::Result<()> {
         for (number, source) in self.sources.iter_mut().enumerate() {
             let docs = source.newest_matching(Some(words), CANDIDATES_MAX)?;
@@ -401,6 +381,7 @@ impl Search<'_, '_> {
         let by_value = |a: &(Place, f64), b: &(Place, f64)| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0));
         if found.len() > LOOKED_AT_MAX {
             self.looked.is_bounded = true;
+            self.looked.left_over = found.len() - LOOKED_AT_MAX;
             found.select_nth_unstable_by(LOOKED_AT_MAX, by_value);
             found.truncate(LOOKED_AT_MAX);
         }

@@ -27,8 +27,10 @@ use crate::rules;
 
 /// The bytes of a query that are looked at.
 pub const BYTES_MAX: usize = 64 << 10;
-/// The different words of a query that are looked at.
+/// The different words of a query that are looked for.
 pub const WORDS_MAX: usize = 64;
+/// The different words of a query of which it is looked up how rare they are, so that the rarest can be looked for.
+const WORDS_LOOKED_UP_MAX: usize = 512;
 /// So many letters and digits after a dash are options.
 const OPTIONS_MAX: usize = 2;
 /// The phrases, exclusions and excluding filters that are looked at, each.
@@ -38,6 +40,8 @@ const ITEMS_MAX: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     pub(super) words: Vec<Word>,
+    /// The words for which there was no room.
+    pub(super) more: Vec<Word>,
     pub(super) phrases: Vec<Phrase>,
     pub(super) without: Vec<Phrase>,
     pub(super) without_filters: Vec<Filter>,
@@ -45,7 +49,7 @@ pub struct Query {
     states: Vec<(Vec<AskedState>, bool)>,
     /// The filters that were typed.
     pub filter: Filter,
-    is_cut: bool,
+    pub(super) is_cut: bool,
 }
 
 /// A word that is looked for.
@@ -179,15 +183,15 @@ impl Query {
     pub fn note(&self) -> Option<String> {
         let bytes = crate::model::text::number(BYTES_MAX as u64);
         let note = format!(
-            "the query is too long, and some of it was not looked at: {WORDS_MAX} different words are, and {ITEMS_MAX} phrases, words and \
-             filters to leave out each, within {bytes} bytes"
+            "the query is too long, and some of it was not looked at: the {WORDS_MAX} rarest of {WORDS_LOOKED_UP_MAX} different words are, and \
+             {ITEMS_MAX} phrases, words and filters to leave out each, within {bytes} bytes"
         );
-        self.is_cut.then_some(note)
+        self.is_cut().then_some(note)
     }
 
     /// Whether the query was longer than what is looked at.
     pub fn is_cut(&self) -> bool {
-        self.is_cut
+        self.is_cut || !self.more.is_empty()
     }
 
     fn add(&mut self, item: Item<'_>, now: &Zoned) -> Result<(), UnknownValue> {
@@ -206,11 +210,11 @@ impl Query {
                     self.is_cut |= !add_phrase(&mut self.without, phrase);
                 }
             }
-            Item::Filter { name: "state", value, without } => self.add_states(value, !without)?,
-            Item::Filter { name, value, without: false } => add_values(&mut self.filter, name, value, now)?,
-            Item::Filter { name, value, without: true } => {
+            Item::Filter { name: "state", values, without } => self.add_states(&values, !without)?,
+            Item::Filter { name, values, without: false } => add_values(&mut self.filter, name, &values, now)?,
+            Item::Filter { name, values, without: true } => {
                 let mut filter = Filter::default();
-                add_values(&mut filter, name, value, now)?;
+                add_values(&mut filter, name, &values, now)?;
                 match self.without_filters.len() < ITEMS_MAX {
                     true => self.without_filters.push(filter),
                     false => self.is_cut = true,
@@ -220,9 +224,9 @@ impl Query {
         Ok(())
     }
 
-    /// Adds the states that commas separate. As with other filters, those of two that ask are one list.
-    fn add_states(&mut self, value: &str, takes: bool) -> Result<(), UnknownValue> {
-        let mut states = values(value).map(AskedState::named).collect::<Result<Vec<_>, _>>()?;
+    /// Adds the states `names`. As with other filters, those of two that ask are one list.
+    fn add_states(&mut self, names: &[&str], takes: bool) -> Result<(), UnknownValue> {
+        let mut states = names.iter().map(|name| AskedState::named(name)).collect::<Result<Vec<_>, _>>()?;
         match self.states.iter_mut().find(|it| it.1 && takes) {
             Some((known, _)) => known.append(&mut states),
             None => self.states.push((states, takes)),
@@ -248,16 +252,20 @@ impl Query {
 
     fn add_word(&mut self, token: &str, role: Role) {
         let stem = stemmed(token);
-        if let Some(known) = self.words.iter_mut().find(|it| it.stem == stem) {
+        let hash = hash(stem.as_bytes());
+        let mut words = self.words.iter_mut().chain(&mut self.more);
+        if let Some(known) = words.find(|it| it.hash == hash && it.stem == stem) {
             let word = Word { role, ..known.clone() };
             if word.weight() > known.weight() {
                 *known = word;
             }
-        } else if self.words.len() < WORDS_MAX {
-            let hash = hash(stem.as_bytes());
-            self.words.push(Word { token: token.to_owned(), stem, hash, role });
-        } else {
-            self.is_cut = true;
+            return;
+        }
+        let word = Word { token: token.to_owned(), stem, hash, role };
+        match self.words.len() + self.more.len() {
+            known if known < WORDS_MAX => self.words.push(word),
+            known if known < WORDS_LOOKED_UP_MAX => self.more.push(word),
+            _ => self.is_cut = true,
         }
     }
 }
@@ -274,13 +282,33 @@ fn end_of(text: &str) -> usize {
     text[..end].rfind(char::is_whitespace).unwrap_or(end)
 }
 
-/// Adds the values that commas separate.
-fn add_values(filter: &mut Filter, name: &str, value: &str, now: &Zoned) -> Result<(), UnknownValue> {
-    values(value).try_for_each(|value| filter.add(name, value, now))
+fn add_values(filter: &mut Filter, name: &str, values: &[&str], now: &Zoned) -> Result<(), UnknownValue> {
+    values.iter().try_for_each(|value| filter.add(name, value, now))
 }
 
-fn values(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').filter(|value| !value.trim().is_empty())
+/// The values that `text` begins with, which commas separate, and what follows them. What stands in quotes can have spaces.
+fn values(text: &str) -> (Vec<&str>, &str) {
+    let (mut values, mut rest) = (Vec::new(), text);
+    loop {
+        match quoted(rest) {
+            Some((inside, after)) => {
+                values.extend(inside.split(','));
+                rest = after;
+            }
+            None => {
+                let (plain, after) =
+                    rest.split_at(rest.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(rest.len()));
+                values.push(plain);
+                rest = after;
+            }
+        }
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    values.retain(|value| !value.trim().is_empty());
+    (values, rest)
 }
 
 /// Adds a phrase that is not there. False if there are too many.
@@ -335,7 +363,7 @@ enum Item<'t> {
     Words(&'t str),
     Phrase(&'t str),
     Without(&'t str),
-    Filter { name: &'static str, value: &'t str, without: bool },
+    Filter { name: &'static str, values: Vec<&'t str>, without: bool },
 }
 
 /// The pieces, in order.
@@ -359,9 +387,9 @@ fn first_item(text: &str) -> (Item<'_>, &str) {
     let inner = text.strip_prefix('-');
     let after = inner.unwrap_or(text);
     if let Some((name, after)) = filter_name(after) {
-        let (value, rest) = quoted(after).unwrap_or_else(|| until_space(after));
-        if values(value).next().is_some() {
-            return (Item::Filter { name, value, without: inner.is_some() }, rest);
+        let (values, rest) = values(after);
+        if !values.is_empty() {
+            return (Item::Filter { name, values, without: inner.is_some() }, rest);
         }
     }
     if let Some((words, rest)) = quoted(after) {
@@ -407,4 +435,30 @@ fn filter_name(text: &str) -> Option<(&'static str, &str)> {
     let rest = &text[name.len() + 1..];
     // `kind::of` is a path.
     (!rest.starts_with(':')).then_some((name, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_quotes_is_a_value_wherever_it_stands_in_a_list() {
+        let tags = |text: &str| {
+            let now = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+            let query = Query::parse(text, &now).expect("a query");
+            let words: Vec<String> = query.tokens().map(str::to_owned).collect();
+            (query.filter.tags.join("|"), words.join("|"))
+        };
+        for (text, wanted) in [
+            ("tag:zed,\"x y\" word", ("zed|x y", "word")),
+            ("tag:\"x y\",zed,\"a b\" word", ("x y|zed|a b", "word")),
+            ("tag:\"a,b\" word", ("a|b", "word")),
+            ("tag:a, b", ("a", "b")),
+            ("tag:a,\"b c", ("a|\"b", "c")),
+            ("tag:a,,b", ("a|b", "")),
+        ] {
+            let (tags, words) = tags(text);
+            assert_eq!((tags.as_str(), words.as_str()), wanted, "{text}");
+        }
+    }
 }

@@ -126,10 +126,65 @@ fn nothing_that_is_typed_is_dropped_in_silence() {
     assert_eq!(found(&home, &["--", &format!("alpha {filters} -kind:failure")]), [""; 0]);
     // A filter is not cut in its middle.
     assert_ne!(home.cmd(["search", &("a ".repeat(32_763) + "kind:failure")]).run().code(), Some(65));
-    for query in [format!("{}alpha", words(80, "")), format!("alpha {}", words(70, "-"))] {
-        let outcome = home.cmd(["search", "--", &query]).run();
+    let many = format!("{}alpha", words(80, ""));
+    for query in [&many, &format!("alpha {}", words(70, "-"))] {
+        let outcome = home.cmd(["search", "--", query]).run();
         assert!(outcome.stderr.contains("some of it was not looked at"), "{outcome}");
     }
+    // search.db knows which words there are: the others take no room from them.
+    while home.status()["search"]["state"] != "current" {
+        home.flush();
+    }
+    assert_eq!(found(&home, &[&many]).len(), 3);
+    assert_eq!(home.cmd(["search", &many]).ok().stderr, "");
+    // So do records that it has not yet.
+    let _ = home.record("failure", "quokka");
+    assert_eq!(found(&home, &[&format!("{}quokka", words(80, ""))]), ["quokka"]);
+    for query in ["???", "*", "''", ""] {
+        let outcome = home.cmd(["search", query]).run().exits(1);
+        assert!(outcome.stderr.contains("no word in it to look for"), "{outcome}");
+    }
+    assert_eq!(found(&home, &["kind:failure", "???"]).len(), 4);
+}
+
+/// All that is known is said, also beside data.
+#[test]
+fn notes_are_beside_the_data_or_in_it() {
+    let home = TestHome::new();
+    let _ = home.record("failure", "alpha");
+    let index = home.index();
+    index.execute_batch("PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE theirs (x)").expect("it is free");
+    for args in [&["list", "--csv"][..], &["list", "--jsonl"], &["search", "alpha", "--jsonl"]] {
+        for args in [args.to_vec(), [args, &["--json"]].concat()] {
+            let outcome = home.cmd(args).ok();
+            assert!(outcome.stderr.contains("another program has locked the index"), "{outcome}");
+        }
+    }
+    for args in [&["list", "--json"][..], &["search", "alpha", "--json"]] {
+        let outcome = home.cmd(args).ok();
+        assert_eq!(outcome.stderr, "");
+        assert!(outcome.stdout.contains("another program has locked the index"), "{outcome}");
+    }
+}
+
+/// Of so many golden rules not all are looked at, which is said.
+#[test]
+fn a_state_of_very_many_records_is_said_to_be_too_large() {
+    let home = TestHome::new();
+    let line = |n| format!("{{\"kind\":\"heuristic\",\"rule\":\"widget {n}\",\"domain\":\"ci\"}}\n");
+    batch(&home, (0..5_100).map(line));
+    home.index().execute_batch("UPDATE heuristics SET is_golden = 1").expect("it is taken");
+    while home.status()["search"]["state"] != "current" {
+        home.flush();
+    }
+    // Nothing is faster with search.db.
+    assert_eq!(home.cmd(["list", "verdict", "--json"]).ok().json()["notes"], serde_json::json!([]));
+    let found = home.cmd(["search", "--state", "golden", "widget", "--json"]).ok().json();
+    assert_eq!(found["looked"]["complete"], false, "{}", found["notes"]);
+    let note = found["notes"][0].as_str().expect("there is one");
+    assert!(note.contains("5,100 records in these states") && note.contains("likeliest 5,000"), "{note}");
+    let found = home.cmd(["search", "--state", "retired", "widget", "--json"]).run().exits(1).json();
+    assert_eq!((&found["looked"]["complete"], &found["notes"]), (&true.into(), &serde_json::json!([])));
 }
 
 #[test]

@@ -519,6 +519,15 @@ fn a_record_is_named_by_its_id_the_end_of_it_or_a_path() {
     }
     let both = home.cmd(["show", &more[0].id, "ffffffff"]).run().exits(1);
     assert!(both.stdout.contains("number 0"), "what is there is shown: {both}");
+    for args in [&["show", &more[0].id, twice][..], &["show", twice, &more[0].id, "ffffffff"]] {
+        let both = home.cmd(args).run().exits(65);
+        assert!(both.stdout.contains("number 0") && both.stderr.contains("end of several ids"), "{both}");
+    }
+    // Not all of very many are named, which is said.
+    let _ = (0..200).map(|n| home.record("success", &format!("{n}"))).count();
+    let outcome = home.cmd(["show", "7"]).run().exits(65);
+    assert!(outcome.stderr.ends_with("  and more\n"), "{outcome}");
+    assert_eq!(outcome.stderr.lines().count(), 12, "{outcome}");
 }
 
 #[test]
@@ -885,7 +894,19 @@ fn shells_complete_ids_names_and_settings() {
     has(&["record", "success", "--severity", ""], "critical");
     has(&["config", "get", "worker.age"], "worker.age_ms");
     has(&["config", "set", "worker.autostart", ""], "true");
+    has(&["config", "set", "log.level", ""], "debug");
+    has(&["config", "set", "record.row", "r"], "recorder");
     has(&["hooks", "install", "cl"], "claude");
+    let home_flag = format!("--home={}", home.path().display());
+    let outcome = home.homeless(["complete", "--", "indelible", &home_flag, "list", "--domain", "t"]).ok();
+    assert_eq!(outcome.stdout, "'two words'\n");
+    // What search.db does not have yet is offered as well.
+    home.flush();
+    let _ = home.cmd(["record", "failure", "--title", "t", "--domain", "quokka", "--tags", "wombat"]).ok();
+    assert_eq!(home.status()["search"]["state"], "behind");
+    has(&["list", "--domain", "q"], "quokka");
+    has(&["list", "--tag", "w"], "wombat");
+    has(&["list", "--domain", "c"], "ci");
     // Silent, whatever is wrong.
     for words in
         [&["complete", "--", "indelible", "--home", "/nowhere", "show", ""][..], &["complete"], &["complete", "--"]]

@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::LogTo;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::settings::LogSettings;
+use crate::settings::{LEVELS, LogSettings};
 
 /// Sends the worker's log to `to`. `INDELIBLE_LOG` overrides the level of the configuration.
 pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failure> {
@@ -38,7 +38,6 @@ pub fn start(home: &Home, to: LogTo, settings: &LogSettings) -> Result<(), Failu
 }
 
 const WHAT: &str = "the worker's log cannot be written";
-const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Checks the settings of the log.
 ///

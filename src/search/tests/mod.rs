@@ -1,5 +1,6 @@
 //! Search as a whole: small collections, real databases.
 
+mod bounds;
 mod lines;
 mod phrases;
 mod properties;

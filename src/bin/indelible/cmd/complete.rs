@@ -21,7 +21,7 @@ use indelible::target::history::HistoryOptions;
 use crate::args::Args;
 use crate::output;
 use crate::reading::args::CompleteArgs;
-use crate::settings::Settings;
+use crate::settings::{Settings, choices};
 use crate::{user, which};
 
 /// How many records are offered.
@@ -41,8 +41,7 @@ pub fn run(args: CompleteArgs) {
         true => (args.words, at, String::new()),
         false => joined(args.words, at),
     };
-    let home = words.iter().zip(words.iter().skip(1)).find(|(flag, _)| *flag == "--home").map(|(_, value)| value);
-    let home = home.and_then(|home| user::expanded(PathBuf::from(home)).ok());
+    let home = home_in(&words).and_then(|home| user::expanded(PathBuf::from(home)).ok());
     let _ = HOME.set(home);
     let folder = std::env::current_dir().ok();
     let mut command = Args::command();
@@ -62,6 +61,14 @@ pub fn run(args: CompleteArgs) {
             (false, _) => output::write(Stream::Output, &format!("{}\n", shell_word(OsStr::new(value)))),
         }
     }
+}
+
+/// The home that the line names.
+fn home_in(words: &[OsString]) -> Option<OsString> {
+    words.iter().enumerate().find_map(|(at, word)| match word.to_str()?.strip_prefix("--home")? {
+        "" => words.get(at + 1).cloned(),
+        value => value.strip_prefix('=').map(OsString::from),
+    })
 }
 
 /// The words with those joined that bash splits at `=` and `:`, the place of the word at `at`, and the part of it that bash
@@ -217,7 +224,7 @@ pub fn settings() -> Vec<CompletionCandidate> {
     settings.iter().map(candidate).collect()
 }
 
-/// The value of the setting that the line names, and the other one of a switch.
+/// The value of the setting that the line names, and the others of one that has few.
 pub fn setting_values(current: &OsStr) -> Vec<CompletionCandidate> {
     let words: Vec<String> = std::env::args().collect();
     let key = words.iter().rev().skip(1).find(|word| word.contains('.'));
@@ -229,6 +236,8 @@ pub fn setting_values(current: &OsStr) -> Vec<CompletionCandidate> {
     if setting.value.is_bool() {
         values = vec!["true".into(), "false".into()];
     }
+    let others = choices(&setting.key).iter().map(|it| (*it).to_owned()).filter(|it| *it != values[0]);
+    values.extend(others.collect::<Vec<_>>());
     let begins = |value: &String| current.to_str().is_some_and(|current| value.starts_with(current));
     values.iter().filter(|value| begins(value)).map(CompletionCandidate::new).collect()
 }

@@ -29,7 +29,7 @@ pub fn run(context: &Context, args: &ContextArgs) -> Result<Exit, Failure> {
         limits: Limits::of(args.host.map(Host::from), args.budget),
     };
     let told = pack(&view, &ask).map_err(reading::failed(WHAT))?;
-    reading::say_notes(context, &told.notes);
+    reading::say_notes(context.json, &told.notes);
     let text = told.text();
     match (context.json, args.explain) {
         (true, _) => output::json(&data(&told, &text, place.as_ref())),

@@ -36,7 +36,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, Failure> {
         Err(backup::Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
         exported => exported.map_err(|error| Failure::of(WHAT, &error))?,
     };
-    reading::say_notes(context, view.notes());
+    reading::say_notes(context.json, view.notes());
     out.finish().map_err(failed)?;
     say(context, exported, file);
     Ok(Exit::Done)

@@ -84,9 +84,9 @@ fn found(view: &View<'_>, text: &str) -> Result<Ruled, Failure> {
     let refused = |why: String| Failure::new(Exit::Input, WHAT).because(&std::io::Error::other(why));
     let id: RecordId = match lookup(view, text, folder.as_deref()).map_err(reading::failed(WHAT))? {
         Named::One { id, .. } => id,
-        Named::Several(ids) => {
+        Named::Several { ids, is_more } => {
             let what = format!("{} is the end of several ids; name more of one", line_of(text));
-            return Err(Failure::ambiguous(what, ids.iter().map(RecordId::to_string).collect()));
+            return Err(Failure::ambiguous(what, reading::candidates(ids.iter().map(RecordId::to_string), is_more)));
         }
         Named::Nothing => {
             let failure =

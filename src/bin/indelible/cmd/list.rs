@@ -54,10 +54,15 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<Exit, Failure> {
     let listing = list(&view, wanted).map_err(reading::failed(WHAT))?;
     let note = states.as_ref().and_then(States::note);
     let notes: Vec<String> = view.notes().iter().chain(&listing.notes).chain(&note).cloned().collect();
-    reading::say_notes(context, &notes);
+    reading::say_notes(is_object(context, args), &notes);
     let shown = Shown { context, args, view: &view, sort, states: states.as_ref() };
     shown.say(listing, &notes).map_err(reading::failed(WHAT))?;
     Ok(Exit::Done)
+}
+
+/// Whether the answer is one object, which has the notes.
+fn is_object(context: &Context, args: &ListArgs) -> bool {
+    context.json && !args.jsonl && !args.csv
 }
 
 fn sort_of(text: &str) -> Result<Sort, Failure> {
@@ -158,7 +163,7 @@ pub fn lines(screen: &Screen, records: &[Recorded]) -> String {
 }
 
 fn say_retracted(context: &Context, args: &ListArgs, found: &[Retracted], notes: &[String]) {
-    reading::say_notes(context, notes);
+    reading::say_notes(is_object(context, args), notes);
     let count = found.len() as u64;
     let shown = &found[..if args.limit == 0 { found.len() } else { args.limit.min(found.len()) }];
     let data = |it: &Retracted| {

@@ -30,7 +30,7 @@ pub fn run(context: &Context, args: &RecallArgs) -> Result<Exit, Failure> {
     let view = reading::view(context, &home)?;
     let recalled = recall(&view, &asked, args.limit, Timestamp::now()).map_err(reading::failed(WHAT))?;
     let notes: Vec<String> = view.notes().iter().chain(&recalled.notes).cloned().collect();
-    reading::say_notes(context, &notes);
+    reading::say_notes(context.json, &notes);
     match context.json {
         true => output::json(&data(&asked, &recalled, &notes)),
         false => say(&recalled),

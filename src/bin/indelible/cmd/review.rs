@@ -36,7 +36,7 @@ pub fn run(context: &Context, limit: usize) -> Result<Exit, Failure> {
     let home = context.open(WHAT)?;
     let view = reading::view(context, &home)?;
     let reviewed = reviewed(&view)?;
-    reading::say_notes(context, view.notes());
+    reading::say_notes(context.json, view.notes());
     let limit = if limit == 0 { usize::MAX } else { limit };
     if context.json {
         output::json(&data(&reviewed, limit, view.notes()));

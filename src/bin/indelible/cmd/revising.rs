@@ -40,9 +40,9 @@ pub fn targets(view: &View<'_>, texts: &[String], what: &'static str) -> Result<
         match lookup(view, text, folder.as_deref()).map_err(reading::failed(what))? {
             Named::One { id, path } if found.iter().all(|target| target.id != id) => found.push(Target { id, path }),
             Named::One { .. } => {}
-            Named::Several(ids) => {
+            Named::Several { ids, is_more } => {
                 causes.push(format!("{} is the end of several ids; name more of one", line_of(text)));
-                causes.extend(ids.into_iter().map(|id| candidate(view, id)));
+                causes.extend(reading::candidates(ids.into_iter().map(|id| candidate(view, id)), is_more));
             }
             Named::Nothing if text.trim().is_empty() => {
                 causes.push("an empty text is the id of no record; is a variable of the script not set?".to_owned());

@@ -39,9 +39,15 @@ pub fn run(context: &Context, args: &SearchArgs) -> Result<Exit, Failure> {
         project: project.as_deref(),
         now: Timestamp::now(),
     };
-    let found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    let mut found = search(&view, &ask).map_err(reading::failed(WHAT))?;
+    let has_filter = query.filters().next().is_some() || query.states().next().is_some() || !filter.is_empty();
+    if query.is_empty() && !has_filter && states.is_empty() {
+        // Any record would do, so none is a hit.
+        found.hits.clear();
+        found.notes.push("there is no word in it to look for; `indelible list` shows the newest records".to_owned());
+    }
     let notes: Vec<String> = view.notes().iter().chain(&found.notes).cloned().collect();
-    reading::say_notes(context, &notes);
+    reading::say_notes(context.json && !args.jsonl, &notes);
     if args.jsonl {
         found.hits.iter().for_each(|hit| output::json(&data(hit, args.explain)));
     } else if context.json {

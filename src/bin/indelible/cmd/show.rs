@@ -24,7 +24,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
     let view = reading::view(context, &home)?;
     let folder = std::env::current_dir().ok();
     let mut found = Vec::new();
-    let mut missing = Vec::new();
+    let (mut missing, mut several) = (Vec::new(), Vec::new());
     for text in &args.ids {
         match lookup(&view, text, folder.as_deref()).map_err(reading::failed(WHAT))? {
             Named::One { id, path } => {
@@ -34,19 +34,19 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
                     Shown::Unknown => missing.push(unknown(text)),
                 }
             }
-            Named::Several(ids) => return Err(ambiguous(&view, text, &ids)),
+            Named::Several { ids, is_more } => several.push(ambiguous(&view, text, &ids, is_more)),
             Named::Nothing => missing.push(unknown(text)),
         }
     }
     let unread = found.iter().find_map(|it| it.history_error.as_ref());
     let unread = unread.map(|why| format!("commits are not shown: {why}: `indelible verify` says what is damaged"));
     let notes: Vec<String> = view.notes().iter().chain(&unread).cloned().collect();
-    reading::say_notes(context, &notes);
+    reading::say_notes(context.json && !args.raw, &notes);
     match (args.raw, context.json) {
         (true, _) => say_raw(&view, &found)?,
         (false, true) => {
             let records: Vec<Value> = found.iter().map(data).collect();
-            if missing.is_empty() || !records.is_empty() {
+            if missing.is_empty() && several.is_empty() || !records.is_empty() {
                 output::json(&json!({ "count": records.len(), "records": records, "notes": notes }));
             }
         }
@@ -56,7 +56,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<Exit, Failure> {
             pager::show(&screen, &texts.join("\n"));
         }
     }
-    let mut missing = missing.into_iter();
+    // The last one's exit code is the command's: what is ambiguous says more than what is missing.
+    let mut missing = missing.into_iter().chain(several);
     let Some(last) = missing.next_back() else { return Ok(Exit::Done) };
     missing.for_each(|failure| output::failure(&failure, context.json));
     Err(last)
@@ -82,14 +83,14 @@ fn hidden(id: RecordId, mark: Option<&StateFile>) -> Failure {
     failure.hint("`indelible list --state retracted` lists what was retracted; the history keeps it")
 }
 
-fn ambiguous(view: &View<'_>, text: &str, ids: &[RecordId]) -> Failure {
+fn ambiguous(view: &View<'_>, text: &str, ids: &[RecordId], is_more: bool) -> Failure {
     let candidate = |id: &RecordId| {
         let title = view.get(*id, None).ok().and_then(|seen| seen.visible());
         let title = title.map(|it| format!("  {}: {}", it.kind(), line_of(it.title()))).unwrap_or_default();
         format!("{id}{title}")
     };
     let what = format!("{text} is the end of several ids; name more of one");
-    Failure::ambiguous(what, ids.iter().map(candidate).collect())
+    Failure::ambiguous(what, reading::candidates(ids.iter().map(candidate), is_more))
 }
 
 /// The bytes of the pages. On a terminal what would steer it is made visible.

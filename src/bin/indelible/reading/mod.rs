@@ -31,11 +31,16 @@ pub fn view<'h>(context: &Context, home: &'h Home) -> Result<View<'h>, Failure> 
     Ok(View::open(home, settings.history(), INDEX_WAIT))
 }
 
-/// Says on stderr what could not be looked at. As JSON it is in the answer.
-pub fn say_notes(context: &Context, notes: &[String]) {
-    if !context.json {
+/// Says on stderr what could not be looked at, unless it is in the answer, as it is in one object of JSON.
+pub fn say_notes(are_in_answer: bool, notes: &[String]) {
+    if !are_in_answer {
         notes.iter().for_each(|note| output::note(&format!("note: {}", output::hint(note))));
     }
+}
+
+/// The records that a text can mean, a line each, and that there are more of them if so.
+pub fn candidates(lines: impl Iterator<Item = String>, is_more: bool) -> Vec<String> {
+    lines.chain(is_more.then(|| "and more".to_owned())).collect()
 }
 
 /// The failure of a reader to do `what`.

@@ -34,6 +34,7 @@ pub use sections::{
     HistorySettings, HookSettings, JournalSettings, LogSettings, McpSettings, RecordSettings, RedactSettings,
     SyncSettings, Telling, WorkerSettings,
 };
+pub use sections::{LEVELS, choices};
 
 /// The text of a new home's configuration file: every setting with its default, commented out.
 pub const TEMPLATE: &str = include_str!("../config.toml");
@@ -179,6 +180,18 @@ pub struct Explained {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_offered_for_a_setting_is_taken() {
+        for key in ["log.level", "record.row", "sync.keys", "sync.import"] {
+            assert!(choices(key).len() > 1, "{key}");
+            let (section, name) = key.split_once('.').expect("it has both");
+            for choice in choices(key) {
+                let table = toml::from_str(&format!("[{section}]\n{name} = \"{choice}\"")).expect("it is TOML");
+                let _ = Settings::of_table(table).expect("it is a value of the setting");
+            }
+        }
+    }
 
     #[test]
     fn a_new_homes_file_shows_every_setting_with_its_default() {

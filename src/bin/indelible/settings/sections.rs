@@ -67,6 +67,20 @@ pub struct SyncSettings {
     pub alert_s: u64,
 }
 
+/// The levels of the log.
+pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The values of a setting that has few of them, beside `true` and `false`; empty for others.
+pub fn choices(key: &str) -> &'static [&'static str] {
+    match key {
+        "log.level" => &LEVELS,
+        "record.row" => &["auto", "recorder"],
+        "sync.keys" => &["home", "group"],
+        "sync.import" => &["all", "heuristics", "none"],
+        _ => &[],
+    }
+}
+
 /// What `sync.trunk` is if the trunk's name is to fit the remote.
 pub const AUTO: &str = "auto";
 

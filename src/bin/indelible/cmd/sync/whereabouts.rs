@@ -28,8 +28,8 @@ pub fn run(context: &Context, args: &WhereArgs) -> Result<Exit, Failure> {
     let folder = std::env::current_dir().ok();
     let (id, path) = match lookup(&view, &args.id, folder.as_deref()).map_err(reading::failed(WHAT))? {
         Named::One { id, path } => (id, path),
-        Named::Several(ids) => {
-            let candidates = ids.iter().map(ToString::to_string).collect();
+        Named::Several { ids, is_more } => {
+            let candidates = reading::candidates(ids.iter().map(ToString::to_string), is_more);
             return Err(Failure::ambiguous(
                 format!("{} is the end of several ids; name more of one", args.id),
                 candidates,

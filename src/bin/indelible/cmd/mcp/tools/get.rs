@@ -71,8 +71,8 @@ pub fn record(view: &View<'_>, id: &str, here: Option<&str>) -> Result<Result<St
     }
     Ok(match lookup(view, id, None).map_err(reading::failed(WHAT))? {
         Named::Nothing => Err(format!("{id} is not known")),
-        Named::Several(ids) => {
-            let ids: Vec<String> = ids.iter().map(RecordId::to_string).collect();
+        Named::Several { ids, is_more } => {
+            let ids: Vec<String> = reading::candidates(ids.iter().map(RecordId::to_string), is_more);
             Err(format!("{id} is the end of several: {}", ids.join(", ")))
         }
         Named::One { id, path } => match view.get(id, path.as_deref()).map_err(reading::failed(WHAT))? {

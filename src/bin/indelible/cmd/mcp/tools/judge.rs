@@ -109,7 +109,7 @@ fn found(view: &View<'_>, id: &str) -> Result<Ruled, Refusal> {
     }
     let id: RecordId = match lookup(view, id, None).map_err(reading::failed(WHAT))? {
         Named::One { id, .. } => id,
-        Named::Several(_) => return Err(refused("is the end of several ids")),
+        Named::Several { .. } => return Err(refused("is the end of several ids")),
         Named::Nothing => return Err(refused("is not known")),
     };
     if let Some(ruled) = rule(view, id).map_err(reading::failed(WHAT))? {
