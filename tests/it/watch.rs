@@ -177,6 +177,38 @@ fn a_rule_is_validated_and_a_record_retracted_after_a_yes() {
     assert_given_back(screen.screen(), is_as_for_a_shell, "q");
 }
 
+/// Text that is pasted is no key, also where the terminal does not say that it is pasted.
+#[test]
+fn pasted_text_retracts_nothing() {
+    let home = TestHome::new();
+    let rule = home.record("heuristic", "Never on Fridays");
+    let mut window = watch(&home, 24, 80);
+    window.wait_until(|lines| has(lines, &["Never on Fridays"]));
+    window.press("\u{1b}[200~the retry loop\r\u{1b}[201~");
+    window.wait_until(|lines| has(lines, &["pasted text is taken in a search alone"]));
+    window.press("/");
+    window.wait_until(|lines| has(lines, &["search:"]));
+    window.press("\u{1b}[200~never\rfridays\r\u{1b}[201~");
+    window.wait_until(|lines| has(lines, &["search: never fridays"]));
+    window.press("\u{17}on\r");
+    window.wait_until(|lines| has(lines, &["1 record found"]));
+    // Keys that come with the question are no answer to it.
+    window.press("ry");
+    window.wait_until(|lines| has(lines, &["retract \"Never on Fridays\"? y does it"]));
+    window.press("n");
+    window.wait_until(|lines| has(lines, &["nothing was changed"]));
+    let _ = home.cmd(["show", rule.id.as_str()]).ok();
+    // An open record stays open behind the question, and after it.
+    window.press("\r");
+    window.wait_until(|lines| has(lines, &["Esc back"]));
+    window.press("v");
+    window.wait_until(|lines| has(lines, &["validate \"Never"]) && has(lines, &["recorded  "]));
+    window.press("y");
+    window.wait_until(|lines| has(lines, &["validated: "]) && has(lines, &["recorded  "]));
+    window.press("q");
+    assert_eq!(ended(window).0.code(), Some(0));
+}
+
 #[test]
 fn every_way_out_gives_the_terminal_back() {
     let home = TestHome::new();
@@ -187,6 +219,12 @@ fn every_way_out_gives_the_terminal_back() {
         assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal:?}");
         assert_given_back(screen.screen(), is_as_for_a_shell, &format!("{signal:?}"));
     }
+    // SIGQUIT ends it as it ends any program.
+    let window = watch(&home, 24, 80);
+    kill_process(window.terminal.process(), Signal::QUIT).expect("it is our child");
+    let (status, screen, is_as_for_a_shell) = ended(window);
+    assert_eq!((status.code(), status.signal()), (None, Some(Signal::QUIT.as_raw())));
+    assert_given_back(screen.screen(), is_as_for_a_shell, "SIGQUIT");
     // What Ctrl-C sends, and the key that panics.
     for (key, code) in [("\u{3}", 0), ("\u{1b}[24~", 74)] {
         let mut window = watch(&home, 24, 80);

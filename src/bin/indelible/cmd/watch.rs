@@ -26,7 +26,7 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::reading::{self, zone};
 
-use app::{Action, App, Change};
+use app::{Action, App, Change, Mode};
 use draw::{Look, draw};
 use look::Looker;
 use window::{Asked, Window};
@@ -38,6 +38,8 @@ const TICK: Duration = Duration::from_millis(250);
 const AT_ONCE: Duration = Duration::from_millis(1);
 /// The most keys that are read before what they did is drawn.
 const KEYS_MAX: usize = 100;
+/// The most keys that are dropped before a question.
+const KEYS_DROPPED_MAX: usize = 100_000;
 
 pub fn run(context: &Context) -> Result<Exit, Failure> {
     if !window::is_possible() || output::is_dumb() || context.json {
@@ -106,12 +108,22 @@ fn watched(
                 break;
             }
             is_stale = true;
+            let was_asking = matches!(app.mode, Mode::Asking(..));
             let action = match event::read()? {
                 // Builds for tests have a key that fails.
                 Event::Key(key) if cfg!(debug_assertions) && key.code == KeyCode::F(12) => panic!("F12 was pressed"),
                 Event::Key(key) if key.kind != KeyEventKind::Release => app.key(key),
+                Event::Paste(text) => {
+                    app.paste(&text);
+                    None
+                }
                 _ => None,
             };
+            // The answer is one to the question that a person has read: what was there before it was drawn is dropped.
+            if !was_asking && matches!(app.mode, Mode::Asking(..)) {
+                drop_keys()?;
+                break;
+            }
             match action {
                 None => {}
                 Some(Action::End) => return Ok(()),
@@ -120,6 +132,17 @@ fn watched(
             }
         }
     }
+}
+
+/// Drops the keys that are there by now.
+fn drop_keys() -> io::Result<()> {
+    for _ in 0..KEYS_DROPPED_MAX {
+        if !event::poll(AT_ONCE)? {
+            break;
+        }
+        let _ = event::read()?;
+    }
+    Ok(())
 }
 
 /// Does what a key asks for, and shows what came of it.

@@ -18,8 +18,8 @@ pub enum Mode {
     Typing,
     /// The selected record, from a line on.
     Open(usize),
-    /// A question about the selected record.
-    Asking(Change, RecordId),
+    /// A question about the selected record, which is open from a line on, or not.
+    Asking(Change, RecordId, Option<usize>),
     /// The keys.
     Help,
 }
@@ -126,8 +126,8 @@ impl App {
             Mode::List => self.key_in_list(key.code),
             Mode::Typing => self.key_while_typing(key),
             Mode::Open(from) => self.key_in_record(key.code, from),
-            Mode::Asking(change, id) => {
-                self.mode = Mode::List;
+            Mode::Asking(change, id, open) => {
+                self.mode = open.map_or(Mode::List, Mode::Open);
                 match key.code {
                     KeyCode::Char('y' | 'Y') => Some(Action::Change(change, id)),
                     _ => {
@@ -140,6 +140,18 @@ impl App {
                 self.mode = Mode::List;
                 None
             }
+        }
+    }
+
+    /// Takes `text` that was pasted: words to search for. No part of it is a key.
+    pub fn paste(&mut self, text: &str) {
+        match self.mode {
+            Mode::Typing => {
+                let chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+                let room = QUERY_CHARS_MAX.saturating_sub(self.typed.chars().count());
+                self.typed.extend(chars.take(room));
+            }
+            _ => self.message = Some("pasted text is taken in a search alone: press / first".to_owned()),
         }
     }
 
@@ -177,12 +189,13 @@ impl App {
             self.message = Some("only a rule (heuristic) can be validated".to_owned());
             return;
         }
-        self.mode = Mode::Asking(change, row.recorded.id);
+        let open = if let Mode::Open(from) = self.mode { Some(from) } else { None };
+        self.mode = Mode::Asking(change, row.recorded.id, open);
     }
 
     /// The question that is asked.
     pub fn question(&self) -> Option<String> {
-        let Mode::Asking(change, id) = self.mode else { return None };
+        let Mode::Asking(change, id, _) = self.mode else { return None };
         let row = self.rows().iter().find(|row| row.recorded.id == id)?;
         let title = visible_line_on_screen(row.recorded.title()).into_owned();
         Some(format!("{} \"{title}\"? y does it, any other key does not", change.word()))
@@ -200,11 +213,27 @@ impl App {
                 }
             }
             KeyCode::Backspace => drop(self.typed.pop()),
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => self.typed.clear(),
+            KeyCode::Char(c) if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => {
+                self.control_while_typing(c);
+            }
             KeyCode::Char(c) if self.typed.chars().count() < QUERY_CHARS_MAX => self.typed.push(c),
             _ => {}
         }
         None
+    }
+
+    /// The keys of a shell's line: Ctrl-U clears it, Ctrl-W takes the last word, Ctrl-H the last character.
+    fn control_while_typing(&mut self, c: char) {
+        match c {
+            'u' => self.typed.clear(),
+            'h' => drop(self.typed.pop()),
+            'w' => {
+                let words = self.typed.trim_end();
+                let end = words.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+                self.typed.truncate(end);
+            }
+            _ => {}
+        }
     }
 
     fn key_in_record(&mut self, code: KeyCode, from: usize) -> Option<Action> {

@@ -23,7 +23,11 @@ use crate::reading::screen::wrapped;
 const COLUMNS_WIDE: u16 = 120;
 /// The most lines of what needs attention; on a small screen fewer.
 const ATTENTION_MAX: usize = 6;
+/// The most lines that say what lags.
+const LAG_LINES_MAX: usize = 2;
 const KEYS: &str = "↑↓ move  Enter open  / search  v validate  r retract  ? help  q quit";
+/// The columns of the keys in the help.
+const HELP_KEYS_WIDTH: usize = 18;
 const HELP: [(&str, &str); 11] = [
     ("↑ ↓, j k", "move; in an open record, scroll"),
     ("PgUp PgDn, Space", "move by a page"),
@@ -90,7 +94,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &mut App, look: &Look) {
     frame.render_widget(Paragraph::new(attention), faults);
     app.page = usize::from(middle.height.saturating_sub(2)).max(1);
     match app.mode {
-        Mode::Open(from) => record(frame, middle, app, look, from),
+        Mode::Open(from) | Mode::Asking(_, _, Some(from)) => record(frame, middle, app, look, from),
         Mode::Help => help(frame, middle),
         _ if middle.width >= COLUMNS_WIDE => {
             let [left, right] =
@@ -118,8 +122,9 @@ fn head<'l>(app: &App, look: &Look, width: u16) -> Vec<Line<'l>> {
         Err(error) => vec![first("cannot be read"), Line::raw(cut(&format!("error: {error}"), width).into_owned())],
         Ok(status) => {
             let worker = cut(&state_of_worker(status), width / 2).into_owned();
-            let lines = [recorded(status), lag(status, look) + &remote(app)];
-            let lines = lines.iter().map(|line| Line::raw(cut(line, width).into_owned()));
+            let lag = wrapped(&(lag(status, look) + &remote(app)), width);
+            let lines = [recorded(status)].into_iter().chain(lag.into_iter().take(LAG_LINES_MAX));
+            let lines = lines.map(|line| Line::raw(cut(&line, width).into_owned()));
             [first(&worker)].into_iter().chain(lines).collect()
         }
     }
@@ -323,17 +328,26 @@ fn record(frame: &mut Frame<'_>, area: Rect, app: &mut App, look: &Look, from: u
     let lines = lines_of(row, look, usize::from(area.width));
     // The last line can be scrolled to the bottom, and not further.
     let from = from.min(lines.len().saturating_sub(usize::from(area.height)));
-    app.mode = Mode::Open(from);
+    match &mut app.mode {
+        Mode::Asking(_, _, open) => *open = Some(from),
+        mode => *mode = Mode::Open(from),
+    }
     let shown: Vec<Line<'_>> = lines.into_iter().skip(from).take(usize::from(area.height)).collect();
     frame.render_widget(Paragraph::new(shown), area);
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {
-    let lines: Vec<Line<'_>> = HELP
-        .iter()
-        .map(|(keys, what)| Line::from(vec![Span::styled(padded(keys, 18), BOLD), Span::raw(*what)]))
-        .chain([Line::raw(""), Line::raw("Any key goes back.")])
-        .collect();
+    let room = usize::from(area.width).saturating_sub(HELP_KEYS_WIDTH).max(1);
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for (keys, what) in HELP {
+        let parts = wrapped(what, room).into_iter().zip([keys].into_iter().chain(std::iter::repeat("")));
+        lines.extend(
+            parts.map(|(part, keys)| {
+                Line::from(vec![Span::styled(padded(keys, HELP_KEYS_WIDTH), BOLD), Span::raw(part)])
+            }),
+        );
+    }
+    lines.extend([Line::raw(""), Line::raw("Any key goes back.")]);
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines), area);
 }

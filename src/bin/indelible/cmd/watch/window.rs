@@ -1,9 +1,9 @@
 //! The terminal while it is watched, and back on every way out.
 //!
-//! 1. [`Window`] takes the terminal over: raw mode, the alternate screen, no cursor. Dropped, it gives it back; so does a panic, before
-//!    its message is printed.
+//! 1. [`Window`] takes the terminal over: raw mode, the alternate screen, no cursor, and pasted text apart from keys. Dropped, it gives
+//!    it back; so does a panic, before its message is printed.
 //! 2. SIGTERM, SIGHUP and SIGINT are remembered, and end the loop, which drops the window. If it does not end in [`END_WITHIN`], the
-//!    process ends without it.
+//!    process ends without it. SIGQUIT gives the terminal back and ends the process at once, as it does any other.
 //! 3. SIGTSTP, or Ctrl-Z, gives the terminal back, stops the job as the shell expects, and takes the terminal over again when it
 //!    goes on. So does SIGCONT alone: another program may have used the terminal meanwhile.
 //! 4. A terminal that is gone ends the loop. It is looked at before keys are read: the reader of keys would look for more and more
@@ -21,6 +21,7 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -50,12 +51,12 @@ pub enum Asked {
 
 fn take_over() -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, Hide)
+    execute!(io::stdout(), EnterAlternateScreen, Hide, EnableBracketedPaste)
 }
 
 /// Gives the terminal back. It may be gone, so errors are of no use.
 fn give_back() {
-    let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+    let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
     let _ = io::stdout().flush();
     let _ = disable_raw_mode();
 }
@@ -216,17 +217,22 @@ impl Signals {
     fn stop_process(&self) {}
 }
 
-/// Ends the process some time after a signal that asks for it, if the loop has not.
+/// Ends the process at SIGQUIT, and some time after another signal that asks for it, if the loop has not.
 #[cfg(unix)]
 fn end_in_any_case() -> io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT])?;
-    let wait = move || {
-        if signals.forever().next().is_some() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT])?;
+    let wait = move || match signals.forever().next() {
+        Some(SIGQUIT) => {
+            give_back();
+            let _ = signal_hook::low_level::emulate_default_handler(SIGQUIT);
+        }
+        Some(_) => {
             std::thread::sleep(END_WITHIN);
             give_back();
             std::process::exit(0);
         }
+        None => {}
     };
     std::thread::Builder::new().name("end".to_owned()).spawn(wait).map(drop)
 }
