@@ -85,6 +85,11 @@ impl Report {
         self.edited > 0 && self.edited == self.disagreements.len() as u64 && is_all_else_clean
     }
 
+    /// Whether all stores agree, and something in quarantine waits for a person.
+    pub fn is_only_quarantined(&self) -> bool {
+        !self.is_clean() && Report { quarantine: Contents::default(), ..self.clone() }.is_clean()
+    }
+
     /// Whether everything agrees, and nothing waits for a person.
     pub fn is_clean(&self) -> bool {
         self.disagreements.is_empty()

@@ -883,3 +883,24 @@ fn a_home_that_is_copied_and_both_are_used() {
         comes_back(&copied, &own[1], "it is a copy");
     }
 }
+
+/// What is in quarantine is no disagreement: the advice is the one that ends it.
+#[test]
+fn damage_that_waits_in_quarantine_is_told_how_to_end() {
+    let home = TestHome::new();
+    let _ = home.record("failure", "the first");
+    let _ = home.record("failure", "the second");
+    let segment = home.private().join("journal/0000000001.log");
+    let mut bytes = fs::read(&segment).expect("it is there");
+    let at = bytes.windows(10).position(|window| window == b"the second").expect("it has it");
+    bytes[at] = b'T';
+    fs::write(&segment, &bytes).expect("it can be written");
+    home.flush();
+    for command in ["verify", "repair"] {
+        let said = home.cmd([command]).run().exits(1);
+        assert!(said.stdout.contains("the stores agree, and what is in quarantine waits"), "{command}: {said}");
+        assert!(said.stdout.contains("repair --dismiss"), "{command}: {said}");
+    }
+    let _ = home.cmd(["repair", "--dismiss"]).ok();
+    let _ = home.verify().exits(0);
+}

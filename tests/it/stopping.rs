@@ -58,6 +58,9 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(process, signal).expect("it can be asked");
 }
 
+/// How often a sync is started that has to get two signals.
+const TRIES: usize = 5;
+
 #[track_caller]
 fn assert_gone(process: &str, what: &str) {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -90,13 +93,18 @@ fn a_second_signal_ends_a_sync_at_once_with_what_it_started() {
     write_program(&git, b"#!/bin/sh\ntrap '' TERM INT HUP\nexec git \"$@\"\n");
     let program = format!("INDELIBLE_HISTORY_GIT_PROGRAM={}", git.display());
     for (command, ends) in [("sync", Signal::TERM), ("drain", Signal::INT), ("sync", Signal::HUP)] {
-        let (mut child, waiting) = hanging.start(&["env", &program], &[command]);
-        let status: ExitStatus = wait_for("it ends", || {
-            signal(&child, ends);
-            child.try_wait().expect("it can be asked")
+        // On a busy machine a sync can be done with the first signal before the second one comes: that says nothing, and is tried again.
+        let mut ended = (0..TRIES).map(|_| {
+            let (mut child, waiting) = hanging.start(&["env", &program], &[command]);
+            let status: ExitStatus = wait_for("it ends", || {
+                signal(&child, ends);
+                child.try_wait().expect("it can be asked")
+            });
+            assert_gone(&waiting, command);
+            status
         });
+        let status = ended.find(|status| status.code() != Some(75)).expect("a second signal ends it");
         assert_eq!(status.signal(), Some(ends.as_raw()), "{command}: {status}");
-        assert_gone(&waiting, command);
     }
 }
 

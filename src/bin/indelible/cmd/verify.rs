@@ -72,6 +72,14 @@ pub fn say(context: &Context, report: &Report) {
         false if report.is_only_edited() => {
             output::line(&format!("{records}; all else agrees ({pending} pending)"));
         }
+        // What can be applied now, `repair` has applied.
+        false if report.is_only_quarantined() => {
+            let what = format!(
+                "{records}; the stores agree, and what is in quarantine waits: `indelible repair` tries it again, `indelible repair \
+                 --dismiss` says that you have seen it"
+            );
+            output::line(&output::hint(&what));
+        }
         false => {
             let what = format!("{records}; the stores disagree as listed above: run `indelible repair`");
             output::line(&output::hint(&what));
