@@ -8,7 +8,7 @@
 //! 2. Then the records are kept away: an operation `erase` for each goes through the journal, into a new segment, and leaves a
 //!    state file and a mark that stay for ever. The segments before it go.
 //! 3. The words are read from journal, quarantine, files and history before these lose them, and the note keeps their traces
-//!    ([`noted`]): a second run finds them where they are left, whatever the first one took out.
+//!    (`noted`): a second run finds them where they are left, whatever the first one took out.
 //! 4. Each step is idempotent and finds what is left from the stores themselves. The note names the records, and the next
 //!    holder of the worker's lock finishes what it names ([`finish`]).
 //! 5. A running worker does it, between two sessions: while an index or a repository is open, their old bytes cannot go.

@@ -13,7 +13,7 @@ use super::schema::SAMPLE;
 const COUNTED_MAX: i64 = 64;
 
 impl Query {
-    /// This query with room for its words: the [`WORDS_MAX`] rarest of those that `sources` have, in their order; if there is room
+    /// This query with room for its words: the `WORDS_MAX` rarest of those that `sources` have, in their order; if there is room
     /// left, the first of those that no source has. `None` if all words have room. `is_all` says that there are no other
     /// records than those of `sources`: then a word that no source has is no loss.
     ///

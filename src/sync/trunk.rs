@@ -144,7 +144,7 @@ impl Session<'_> {
     /// home knew another trunk.
     ///
     /// # Errors
-    /// [`Class::Config`] if it is, and the home does not join; as [`Session::group_at`].
+    /// [`Class::Config`] if it is, and the home does not join; as `Session::group_at`.
     pub fn is_of_other_group(&mut self, joins: bool) -> Result<bool, Error> {
         let Some(own) = self.store.state().group else { return Ok(false) };
         let refs = self.list()?;

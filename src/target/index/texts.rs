@@ -97,7 +97,7 @@ impl RowText<'_> {
 impl Index {
     /// Calls `take` for each record with a row, about the newest first, until it breaks; with `after`, a time and an id, for
     /// those that were recorded later, or at that time and have a greater id. There is no index of times, so every row is
-    /// compared: `is_over` is asked after each [`ROWS_A_PART`] of them, also if none is taken. Returns whether it saw all.
+    /// compared: `is_over` is asked after each `ROWS_A_PART` of them, also if none is taken. Returns whether it saw all.
     ///
     /// # Errors
     /// [`Error::Busy`], [`Error::Corrupt`], [`Error::Sqlite`].

@@ -62,31 +62,28 @@ pub fn say(context: &Context, report: &Report) {
     for operation in &report.quarantine.operations {
         output::line(&format!("quarantine: {}", indelible::model::text::visible_line(&operation.to_string())));
     }
+    output::line(&output::hint(&verdict(report)));
+    if is_search_odd(report) {
+        output::line(&format!("notice: search: {}", indelible::model::text::visible_line(&report.search.line())));
+    }
+}
+
+/// The last word: whether everything agrees, and if not, what to do.
+fn verdict(report: &Report) -> String {
     let records = count(report.records, "record", "records");
     let pending = number(report.pending);
     match report.is_clean() {
-        true => output::line(&format!("{records}: journal, files, rows and history agree ({pending} pending)")),
+        true => format!("{records}: journal, files, rows and history agree ({pending} pending)"),
         // Nothing but the newer program can repair what it wrote.
-        false if report.newer.is_some() => output::line(&format!("{records}; see above ({pending} pending)")),
+        false if report.newer.is_some() => format!("{records}; see above ({pending} pending)"),
         // `repair` leaves edits alone.
-        false if report.is_only_edited() => {
-            output::line(&format!("{records}; all else agrees ({pending} pending)"));
-        }
+        false if report.is_only_edited() => format!("{records}; all else agrees ({pending} pending)"),
         // What can be applied now, `repair` has applied.
-        false if report.is_only_quarantined() => {
-            let what = format!(
-                "{records}; the stores agree, and what is in quarantine waits: `indelible repair` tries it again, `indelible repair \
-                 --dismiss` says that you have seen it"
-            );
-            output::line(&output::hint(&what));
-        }
-        false => {
-            let what = format!("{records}; the stores disagree as listed above: run `indelible repair`");
-            output::line(&output::hint(&what));
-        }
-    }
-    if is_search_odd(report) {
-        output::line(&format!("notice: search: {}", indelible::model::text::visible_line(&report.search.line())));
+        false if report.is_only_quarantined() => format!(
+            "{records}; the stores agree, and what is in quarantine waits: `indelible repair` tries it again, `indelible repair \
+             --dismiss` says that you have seen it"
+        ),
+        false => format!("{records}; the stores disagree as listed above: run `indelible repair`"),
     }
 }
 

@@ -109,16 +109,7 @@ fn watched(
             }
             is_stale = true;
             let was_asking = matches!(app.mode, Mode::Asking(..));
-            let action = match event::read()? {
-                // Builds for tests have a key that fails.
-                Event::Key(key) if cfg!(debug_assertions) && key.code == KeyCode::F(12) => panic!("F12 was pressed"),
-                Event::Key(key) if key.kind != KeyEventKind::Release => app.key(key),
-                Event::Paste(text) => {
-                    app.paste(&text);
-                    None
-                }
-                _ => None,
-            };
+            let action = read_key(&mut app)?;
             // The answer is one to the question that a person has read: what was there before it was drawn is dropped.
             if !was_asking && matches!(app.mode, Mode::Asking(..)) {
                 drop_keys()?;
@@ -132,6 +123,20 @@ fn watched(
             }
         }
     }
+}
+
+/// Reads what is there, a key or pasted text, and returns what it asks for.
+fn read_key(app: &mut App) -> io::Result<Option<Action>> {
+    Ok(match event::read()? {
+        // Builds for tests have a key that fails.
+        Event::Key(key) if cfg!(debug_assertions) && key.code == KeyCode::F(12) => panic!("F12 was pressed"),
+        Event::Key(key) if key.kind != KeyEventKind::Release => app.key(key),
+        Event::Paste(text) => {
+            app.paste(&text);
+            None
+        }
+        _ => None,
+    })
 }
 
 /// Drops the keys that are there by now.
